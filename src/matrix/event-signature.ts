@@ -102,7 +102,7 @@ export function verifyEventSignatures(
   const required = requiredSigners(pdu, rules)
   if (required === undefined) return reject('signature', 'the event does not tell who must have signed it')
   const message = signedBytesOf(pdu, rules)
-  if (message === undefined) return reject('canonical_json', 'the event has no canonical JSON')
+  if (message === undefined) return reject('canonical-json', 'the event has no canonical JSON')
 
   const refusal = (serverName: ServerName): string | undefined =>
     signatureRefusal(pdu, rules, message, serverName, keyLookup)
@@ -163,10 +163,10 @@ function isThirdPartyInvite(pdu: JsonObject): boolean {
   )
 }
 
+/** Rules for member events, "join_authorised_via_users_server": whatever the membership, the named user's server signs. */
 function joinAuthoriser(pdu: JsonObject, rules: RoomVersionRules): unknown {
-  const content = objectProperty(pdu, 'content')
-  const isJoin = property(pdu, 'type') === 'm.room.member' && property(content, 'membership') === 'join'
-  return rules.restrictedJoins && isJoin ? property(content, 'join_authorised_via_users_server') : undefined
+  if (!rules.restrictedJoins || property(pdu, 'type') !== 'm.room.member') return undefined
+  return property(objectProperty(pdu, 'content'), 'join_authorised_via_users_server')
 }
 
 function serverOfUser(userId: unknown): ServerName | undefined {
