@@ -1,0 +1,128 @@
+// A whole server for a test: the Worker in workerd on a free port of 127.0.0.1, with data of its own.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Miniflare } from 'miniflare'
+import { bundle, localEntry, type BundleModule } from '../../scripts/bundle.ts'
+import { startRuntime } from '../../scripts/runtime.ts'
+import type { Hub } from '../../src/hub/hub.ts'
+import type { JsonValue } from '../../src/matrix/json.ts'
+import type { Room } from '../../src/room/room.ts'
+
+export interface ServerOptions {
+  /** Text variables over the defaults of a test server. */
+  readonly vars?: Readonly<Record<string, string>>
+  /** Data to start from and to leave there. Default: a new folder that goes with the server. */
+  readonly dataDir?: string
+  /** A free port by default. */
+  readonly port?: number
+}
+
+export interface RequestOptions {
+  readonly token?: string
+  /** Sent as JSON. */
+  readonly body?: JsonValue
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export interface Answer<T> {
+  readonly status: number
+  readonly body: T
+  readonly headers: Headers
+}
+
+export interface Account {
+  readonly userId: string
+  readonly token: string
+  readonly deviceId: string
+}
+
+export const testServerName = 'test.local'
+
+const testVars = { SERVER_NAME: testServerName, REGISTRATION: 'open', RATE_LIMITS: 'off' }
+
+let bundled: Promise<BundleModule[]> | undefined
+
+export type TestServer = Awaited<ReturnType<typeof startServer>>
+
+/** Starts a server. `stop` ends workerd as a kill would, without time to tidy up. */
+export async function startServer(options: ServerOptions = {}) {
+  bundled ??= bundle(localEntry)
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'hearth-test-')))
+  const logs: string[] = []
+  const { mf, url } = await startRuntime({
+    modules: await bundled,
+    dataDir,
+    host: '127.0.0.1',
+    port: options.port ?? 0,
+    vars: { ...testVars, ...options.vars },
+    onLine: (line) => logs.push(line),
+  })
+  const client = httpClient(url)
+  return {
+    url,
+    dataDir,
+    mf,
+    /** Every line that the Worker and workerd printed. */
+    logs,
+    ...client,
+    register: (localpart: string) => register(url, localpart),
+    room: (roomId: string) => stub<Room>(mf, 'ROOM', roomId),
+    hub: (shard = 0) => stub<Hub>(mf, 'HUB', `hub-${shard}`),
+    async stop(): Promise<void> {
+      await mf.dispose()
+      if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Requests to a server at a base URL. */
+export function httpClient(url: string) {
+  return {
+    fetch: (path: string, init?: RequestInit) => fetch(`${url}${path}`, init),
+    /** A request whose answer is JSON, an object unless the caller says otherwise. An empty answer is `{}`. */
+    async request<T = Record<string, JsonValue>>(
+      method: string,
+      path: string,
+      { token, body, headers = {} }: RequestOptions = {},
+    ): Promise<Answer<T>> {
+      const response = await fetch(`${url}${path}`, {
+        method,
+        headers: {
+          ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
+          ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+          ...headers,
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+      const text = await response.text()
+      return { status: response.status, body: JSON.parse(text || '{}') as T, headers: response.headers }
+    },
+  }
+}
+
+async function register(url: string, localpart: string): Promise<Account> {
+  const { status, body } = await httpClient(url).request<Record<string, string>>(
+    'POST',
+    '/_matrix/client/v3/register',
+    {
+      body: { username: localpart, password: `password of ${localpart}`, auth: { type: 'm.login.dummy' } },
+    },
+  )
+  const { user_id: userId, access_token: token, device_id: deviceId } = body
+  if (userId === undefined || token === undefined || deviceId === undefined) {
+    throw new Error(`could not register ${localpart}: ${status} ${JSON.stringify(body)}`)
+  }
+  return { userId, token, deviceId }
+}
+
+async function stub<T extends Rpc.DurableObjectBranded>(
+  mf: Miniflare,
+  binding: string,
+  name: string,
+): Promise<DurableObjectStub<T>> {
+  const namespace = await mf.getDurableObjectNamespace(binding)
+  // Miniflare's own types know nothing of the class behind a binding.
+  return namespace.get(namespace.idFromName(name)) as unknown as DurableObjectStub<T>
+}
