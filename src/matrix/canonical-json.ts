@@ -17,7 +17,8 @@ export class CanonicalJsonError extends Error {
   readonly path: JsonPath
 
   constructor(reason: string, path: JsonPath) {
-    super(path.length === 0 ? reason : `${path.join('.')}: ${reason}`)
+    // Keys may be long and hostile: messages end up in answers and logs.
+    super(path.length === 0 ? reason : `${path.join('.').slice(0, 200)}: ${reason}`)
     this.name = 'CanonicalJsonError'
     this.path = path
   }
