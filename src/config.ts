@@ -1,0 +1,49 @@
+// Configuration read from the Worker's variables, checked once per isolate.
+
+import type { Env } from './env.ts'
+import type { ServerName } from './matrix/event.ts'
+import { roomVersion, type RoomVersionId } from './matrix/room-version.ts'
+import { parseServerName } from './matrix/identifiers.ts'
+
+export interface Config {
+  readonly serverName: ServerName
+  readonly registration: 'open' | 'token' | 'closed'
+  readonly rateLimits: boolean
+  readonly defaultRoomVersion: RoomVersionId
+  readonly hubShards: number
+}
+
+const cache = new WeakMap<Env, Config>()
+
+/** The checked configuration. Throws an Error naming the variable when one makes no sense: fail closed. */
+export function config(env: Env): Config {
+  const known = cache.get(env)
+  if (known) return known
+  const read = readConfig(env)
+  cache.set(env, read)
+  return read
+}
+
+function readConfig(env: Env): Config {
+  const serverName = parseServerName(env.SERVER_NAME)
+  if (!serverName) throw new Error(`SERVER_NAME is not a server name: ${env.SERVER_NAME}`)
+  const version = roomVersion(env.DEFAULT_ROOM_VERSION)
+  if (!version) throw new Error(`DEFAULT_ROOM_VERSION is not a room version: ${env.DEFAULT_ROOM_VERSION}`)
+  const hubShards = Number(env.HUB_SHARDS)
+  if (!Number.isInteger(hubShards) || hubShards < 1 || hubShards > 64) {
+    throw new Error(`HUB_SHARDS is not a number from 1 to 64: ${env.HUB_SHARDS}`)
+  }
+  return {
+    serverName,
+    registration: oneOf('REGISTRATION', env.REGISTRATION, ['open', 'token', 'closed']),
+    rateLimits: oneOf('RATE_LIMITS', env.RATE_LIMITS, ['on', 'off']) === 'on',
+    defaultRoomVersion: version.id,
+    hubShards,
+  }
+}
+
+function oneOf<const T extends string>(name: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find((candidate) => candidate === value)
+  if (found === undefined) throw new Error(`${name} must be one of ${allowed.join(', ')}, not ${value}`)
+  return found
+}

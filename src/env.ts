@@ -1,0 +1,50 @@
+// The bindings of the Worker, as wrangler.toml declares them, and one typed accessor per Durable Object.
+
+import type { Hub } from './hub/hub.ts'
+import type { PasswordHasher } from './keys/password-hasher.ts'
+import type { ServerKeys } from './keys/server-keys.ts'
+import type { RoomId } from './matrix/event.ts'
+import type { Room } from './room/room.ts'
+
+export interface Env {
+  readonly DB: D1Database
+  readonly MEDIA: R2Bucket
+  readonly ROOM: DurableObjectNamespace<Room>
+  readonly HUB: DurableObjectNamespace<Hub>
+  readonly SERVER_KEYS: DurableObjectNamespace<ServerKeys>
+  readonly PASSWORD_HASHER: DurableObjectNamespace<PasswordHasher>
+  readonly LOGIN_LIMIT: RateLimit
+  readonly REGISTER_LIMIT: RateLimit
+  readonly SEND_LIMIT: RateLimit
+  readonly SERVER_NAME: string
+  readonly REGISTRATION: string
+  readonly RATE_LIMITS: string
+  readonly DEFAULT_ROOM_VERSION: string
+  readonly HUB_SHARDS: string
+  /** Opens /_synapse/admin/v1/register when set. */
+  readonly REGISTRATION_SHARED_SECRET?: string
+  /** A registration token that makes the first user of the server, printed by the launcher. */
+  readonly FIRST_USER_TOKEN?: string
+  /** Base URL that clients use, for the well-known document; the request's own origin where unset. */
+  readonly PUBLIC_BASE_URL?: string
+}
+
+/** The Durable Object of a room. */
+export function roomStub(env: Env, roomId: RoomId): DurableObjectStub<Room> {
+  return env.ROOM.get(env.ROOM.idFromName(roomId))
+}
+
+/** The Hub shard that holds a local user's log and devices. */
+export function hubStub(env: Env, shard: number): DurableObjectStub<Hub> {
+  return env.HUB.get(env.HUB.idFromName(`hub-${shard}`))
+}
+
+/** The one object that holds the server's signing keys. */
+export function serverKeysStub(env: Env): DurableObjectStub<ServerKeys> {
+  return env.SERVER_KEYS.get(env.SERVER_KEYS.idFromName('server-keys'))
+}
+
+/** The one object that hashes and checks passwords. */
+export function passwordHasherStub(env: Env): DurableObjectStub<PasswordHasher> {
+  return env.PASSWORD_HASHER.get(env.PASSWORD_HASHER.idFromName('password-hasher'))
+}

@@ -1,0 +1,17 @@
+// Rate limits by the platform's binding. Specification: client-server API, "Rate limiting".
+
+import { config } from '../config.ts'
+import type { Env } from '../env.ts'
+import { MatrixError } from '../errors.ts'
+
+/** Refuses with 429 M_LIMIT_EXCEEDED when `key` (a user id, an address) has used up the limit. */
+export async function rateLimit(env: Env, limit: RateLimit, key: string): Promise<void> {
+  if (!config(env).rateLimits) return
+  const { success } = await limit.limit({ key })
+  if (!success) throw limitExceeded(10_000)
+}
+
+/** The 429 answer; `Retry-After` is derived from `retry_after_ms` where errors are rendered. */
+export function limitExceeded(retryAfterMs: number): MatrixError {
+  return new MatrixError('M_LIMIT_EXCEEDED', 429, 'Too many requests', { retry_after_ms: retryAfterMs })
+}

@@ -1,0 +1,57 @@
+// Who is asking: the access token of a request, looked up in D1.
+// Specification: client-server API, "Using access tokens", "Guest access".
+
+import { createMiddleware } from 'hono/factory'
+import { MatrixError } from '../errors.ts'
+import type { UserId } from '../matrix/event.ts'
+import { findSession } from '../storage/sessions.ts'
+import type { AppContext, AppEnv } from './app-type.ts'
+
+export interface Session {
+  readonly userId: UserId
+  readonly deviceId: string
+  /** Tells this device from an earlier one with the same id. */
+  readonly generation: number
+  /** The Hub shard of the user. */
+  readonly shard: number
+  readonly guest: boolean
+  readonly admin: boolean
+  /** Suspended users may read, leave and log out, but not send, join or change their profile. */
+  readonly suspended: boolean
+  /** SHA-256 of the access token, the key of the session's row. */
+  readonly tokenHash: string
+}
+
+/** The access token of a request: the Authorization header, or the deprecated query parameter. */
+export function accessToken(c: AppContext): string | undefined {
+  const header = c.req.header('Authorization')
+  const bearer = header === undefined ? undefined : /^Bearer +(\S+) *$/i.exec(header)?.[1]
+  return bearer ?? c.req.query('access_token')
+}
+
+/**
+ * Middleware: the request must carry a valid access token; the session is then `c.var.session`.
+ * Guests and locked users are refused unless the endpoint is open to them.
+ */
+export function requireSession(options: { guests?: boolean; locked?: boolean } = {}) {
+  return createMiddleware<AppEnv>(async (c, next) => {
+    const session = await sessionOf(c, options.locked === true)
+    // Guests reach only the endpoints that the specification lists for them.
+    if (session.guest && !options.guests) {
+      throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 403, 'Guests may not use this endpoint')
+    }
+    c.set('session', session)
+    await next()
+  })
+}
+
+/** The session of a request that may come without one. A token that is there must be valid. */
+export async function optionalSession(c: AppContext): Promise<Session | undefined> {
+  return accessToken(c) === undefined ? undefined : await sessionOf(c, false)
+}
+
+async function sessionOf(c: AppContext, allowLocked: boolean): Promise<Session> {
+  const token = accessToken(c)
+  if (token === undefined) throw new MatrixError('M_MISSING_TOKEN', 401, 'An access token is required')
+  return await findSession(c.env, token, { allowLocked })
+}

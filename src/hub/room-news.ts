@@ -1,0 +1,48 @@
+// What a room tells a Hub shard about each of its events: all that the shard needs to keep its log, evaluate push
+// rules and answer those who wait, without asking back.
+
+import type { EventId, RoomId, UserId } from '../matrix/event.ts'
+import type { JsonObject } from '../matrix/json.ts'
+
+export interface RoomNews {
+  readonly roomId: RoomId
+  /** In the order of the room; repeating what was told before changes nothing. */
+  readonly events: readonly EventNews[]
+}
+
+export interface EventNews {
+  /** The live end of the room before the event. */
+  readonly from: number
+  /** The event's position. */
+  readonly to: number
+  readonly eventId: EventId
+  readonly sender: UserId
+  /** The event as /sync gives it, without what depends on the viewer; what else depends on them comes beside it. */
+  readonly event: JsonObject
+  /** The transaction of a local send: only the device that made it is told. */
+  readonly transaction?: { readonly userId: string; readonly deviceId: string; readonly txnId: string }
+  /** Whether the event changed state other than by its own slot: then a waiting client needs the room's own answer. */
+  readonly resolved: boolean
+  /** The sender's member event as clients see it, for those who load members lazily. */
+  readonly senderMember?: JsonObject
+  readonly memberships: readonly MembershipNews[]
+  readonly push: PushFacts
+}
+
+/** A change of a local user's member event in the room's current state. */
+export interface MembershipNews {
+  readonly userId: UserId
+  readonly prev: string | null
+  readonly next: string | null
+  readonly displayName?: string
+  /** For invites and knocks: the stripped state that the client is shown. */
+  readonly stripped?: readonly JsonObject[]
+}
+
+/** What push rules ask about a room beside the event itself. */
+export interface PushFacts {
+  readonly memberCount: number
+  readonly senderPowerLevel: number
+  /** The `notifications` levels of the room's power levels. */
+  readonly notificationLevels: { readonly [key: string]: number }
+}

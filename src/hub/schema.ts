@@ -1,0 +1,106 @@
+// The Hub's tables. Append-only: a change is a new migration at the end.
+
+import type { DurableMigration } from '../storage/durable-migrations.ts'
+
+export const hubMigrations: readonly DurableMigration[] = [
+  {
+    id: '0001-log',
+    sql: `
+      -- Room and user ids as integers: the log has a row an event.
+      CREATE TABLE rooms (rid INTEGER PRIMARY KEY, room_id TEXT NOT NULL UNIQUE);
+      CREATE TABLE users (uid INTEGER PRIMARY KEY, user_id TEXT NOT NULL UNIQUE);
+
+      -- One row an event, however many local users are in the room. from_pos and to_pos are room positions:
+      -- the live end of the room before the event, and the event's own. uid, prev and next are set where the
+      -- membership of a local user changed in the current state; such a row may carry no event (from_pos = to_pos).
+      CREATE TABLE log (
+        pos INTEGER PRIMARY KEY,
+        rid INTEGER NOT NULL,
+        from_pos INTEGER NOT NULL,
+        to_pos INTEGER NOT NULL,
+        event_id TEXT,
+        uid INTEGER,
+        prev TEXT,
+        next TEXT,
+        notify TEXT
+      );
+      CREATE INDEX log_room ON log (rid, pos);
+
+      CREATE TABLE user_room (
+        uid INTEGER NOT NULL,
+        rid INTEGER NOT NULL,
+        membership TEXT NOT NULL,
+        log_pos INTEGER NOT NULL,
+        room_pos INTEGER NOT NULL,
+        stripped TEXT,
+        forgotten INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (uid, rid)
+      ) WITHOUT ROWID;
+      CREATE INDEX user_room_members ON user_room (rid, membership, uid);
+
+      -- Receipts of local and remote users. thread is '' for unthreaded ones.
+      CREATE TABLE receipts (
+        rid INTEGER NOT NULL,
+        user_id TEXT NOT NULL,
+        type TEXT NOT NULL,
+        thread TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        ts INTEGER NOT NULL,
+        room_pos INTEGER NOT NULL,
+        pos INTEGER NOT NULL,
+        PRIMARY KEY (rid, user_id, type, thread)
+      ) WITHOUT ROWID;
+      CREATE INDEX receipts_pos ON receipts (pos);
+
+      -- Unread counts, folded up to a log position: the log rows after it are counted when asked for.
+      CREATE TABLE unread (
+        uid INTEGER NOT NULL,
+        rid INTEGER NOT NULL,
+        folded INTEGER NOT NULL,
+        notifications INTEGER NOT NULL,
+        highlights INTEGER NOT NULL,
+        PRIMARY KEY (uid, rid)
+      ) WITHOUT ROWID;
+    `,
+  },
+  {
+    id: '0002-accounts',
+    sql: `
+      -- Account data; rid 0 is global. content is the JSON text as it goes out.
+      CREATE TABLE account_data (
+        uid INTEGER NOT NULL,
+        rid INTEGER NOT NULL,
+        type TEXT NOT NULL,
+        content TEXT NOT NULL,
+        pos INTEGER NOT NULL,
+        PRIMARY KEY (uid, rid, type)
+      ) WITHOUT ROWID;
+      CREATE INDEX account_data_pos ON account_data (pos);
+
+      CREATE TABLE filters (
+        uid INTEGER NOT NULL,
+        filter_id INTEGER NOT NULL,
+        json TEXT NOT NULL,
+        PRIMARY KEY (uid, filter_id)
+      ) WITHOUT ROWID;
+
+      -- A device id may be used again after a logout; its generation then differs, so nothing is inherited.
+      CREATE TABLE devices (
+        uid INTEGER NOT NULL,
+        device_id TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        display_name TEXT,
+        last_seen_ip TEXT,
+        last_seen_ts INTEGER,
+        PRIMARY KEY (uid, device_id)
+      ) WITHOUT ROWID;
+
+      -- Failed logins since the last success, for the lock-out.
+      CREATE TABLE login_failures (
+        user_id TEXT PRIMARY KEY,
+        failures INTEGER NOT NULL,
+        locked_until INTEGER NOT NULL
+      ) WITHOUT ROWID;
+    `,
+  },
+]

@@ -1,0 +1,10 @@
+// Entry of the Worker: HTTP through the app, and the Durable Object classes that the bindings name.
+
+import { createApp } from './app.ts'
+
+export { Hub } from './hub/hub.ts'
+export { PasswordHasher } from './keys/password-hasher.ts'
+export { ServerKeys } from './keys/server-keys.ts'
+export { Room } from './room/room.ts'
+
+export default { fetch: createApp().fetch }

@@ -1,0 +1,21 @@
+// Logs for the operator: one JSON line an event, with ids to grep by. Never a token, a key or a message body.
+
+export type LogEvent =
+  | { event: 'request_failed'; method: string; path: string; error: string; stack?: string }
+  | { event: 'fan_out_failed'; room_id: string; shard: number; error: string }
+  | { event: 'fan_out_retried'; room_id: string; events: number }
+  | { event: 'index_failed'; room_id: string; error: string }
+  | { event: 'user_registered'; user_id: string }
+  | { event: 'user_deactivated'; user_id: string }
+  | { event: 'login_failed'; user_id: string }
+  | { event: 'media_cleanup_failed'; media_id: string; error: string }
+
+/** Writes one line. */
+export function log(entry: LogEvent): void {
+  console.log(JSON.stringify({ time: new Date().toISOString(), ...entry }))
+}
+
+/** The message of something caught, for a log line. */
+export function errorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

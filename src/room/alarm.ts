@@ -1,0 +1,22 @@
+// What is left to do after a burst of events: tell the shards that could not be told, write the cursors down.
+
+import { log } from '../log.ts'
+import { findIdentity, type RoomContext } from './context.ts'
+import { livePosition } from './events.ts'
+import { hubsAreTold, tellHubs } from './fan-out.ts'
+import { indexIsTold, tellIndex } from './index-room.ts'
+import { armAlarm, writeCursors } from './outbox.ts'
+
+/** The room's alarm. Arms itself again while a sink is behind: retried until it succeeds. */
+export async function onAlarm(room: RoomContext): Promise<void> {
+  room.alarmArmed = false
+  const known = findIdentity(room)
+  if (!known) return
+  if (!hubsAreTold(room)) {
+    log({ event: 'fan_out_retried', room_id: known.roomId, events: livePosition(room) })
+    await tellHubs(room)
+  }
+  if (!indexIsTold(room)) await tellIndex(room)
+  writeCursors(room)
+  if (!hubsAreTold(room) || !indexIsTold(room)) armAlarm(room)
+}

@@ -1,0 +1,70 @@
+// The auth difference of forked states, without walking the auth chain of the whole room.
+// Specification: room version 2, state resolution: the events that are in the full auth chain of some, but not of
+// all of the states.
+
+import type { RoomContext } from './context.ts'
+import { eventByEid, firstOutlier } from './events.ts'
+import { stateGroup, type StateRef } from './state-at.ts'
+
+/**
+ * Events in the auth chains of some, not all, of the states. `conflicted` names the slots in which they differ with
+ * each state's eid (0 for none). An event that some unconflicted state event builds upon is in every chain; since an
+ * event's auth events were here before it, only state events newer than the oldest candidate need to be walked.
+ */
+export function authDifference(
+  room: RoomContext,
+  refs: readonly StateRef[],
+  conflicted: ReadonlyMap<number, readonly number[]>,
+): Set<number> {
+  const chains = refs.map((_, fork) =>
+    authChain(
+      room,
+      [...conflicted.values()].map((eids) => eids[fork] ?? 0).filter((eid) => eid !== 0),
+      -Infinity,
+    ),
+  )
+  const candidates = new Set<number>()
+  for (const chain of chains) {
+    for (const eid of chain) if (!chains.every((other) => other.has(eid))) candidates.add(eid)
+  }
+  if (candidates.size === 0) return candidates
+  const [anyRef] = refs
+  if (anyRef === undefined) return candidates
+  const oldest = Math.min(...candidates)
+  const unconflicted = [...recentState(room, anyRef, oldest)].filter(([slot]) => !conflicted.has(slot))
+  const shared = authChain(
+    room,
+    unconflicted.map(([, eid]) => eid),
+    oldest,
+  )
+  for (const eid of shared) candidates.delete(eid)
+  return candidates
+}
+
+/** The part of a state that may build upon an event as old as `oldest`. Outliers came with a join, at an unknown age. */
+function recentState(room: RoomContext, ref: StateRef, oldest: number): Map<number, number> {
+  const { base, delta } = stateGroup(room, ref)
+  const rows = room.sql.exec<{ slot: number; eid: number }>(
+    'SELECT slot, eid, max(pos) FROM state WHERE pos BETWEEN ? AND ? GROUP BY slot',
+    oldest >= firstOutlier ? 0 : oldest,
+    base,
+  )
+  const result = new Map([...rows].map((row) => [row.slot, row.eid]))
+  for (const [slot, eid] of delta) result.set(slot, eid)
+  for (const [slot, eid] of result) if (eid === 0) result.delete(slot)
+  return result
+}
+
+/** All eids that can be reached over auth events from the given ones (which count only where reached), not below `floor`. */
+function authChain(room: RoomContext, from: readonly number[], floor: number): Set<number> {
+  const reached = new Set<number>()
+  const stack = [...from]
+  for (let eid = stack.pop(); eid !== undefined; eid = stack.pop()) {
+    for (const auth of eventByEid(room, eid).auth) {
+      if (auth < floor || reached.has(auth)) continue
+      reached.add(auth)
+      stack.push(auth)
+    }
+  }
+  return reached
+}

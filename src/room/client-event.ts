@@ -1,0 +1,84 @@
+// Events as clients see them. Specification: client-server API, "Room event format", "Types of room events".
+
+import type { JsonObject } from '../matrix/json.ts'
+import { identity, type RoomContext } from './context.ts'
+import { eventByEid, type StoredEvent } from './events.ts'
+import { eidInState } from './state-at.ts'
+import { membershipAt } from './member-counts.ts'
+
+/** Who looks at an event: decides what of `unsigned` is theirs. */
+export interface Viewer {
+  readonly userId: string
+  readonly deviceId?: string
+}
+
+/** The key under which a local send's transaction id is unique in the room. */
+export function transactionKey(userId: string, deviceId: string, txnId: string): string {
+  return JSON.stringify([userId, deviceId, txnId])
+}
+
+/** Who sent an event in which transaction, from the key above. */
+export function transactionOf(
+  stored: StoredEvent,
+): readonly [userId: string, deviceId: string, txnId: string] | undefined {
+  // Written by `transactionKey` alone.
+  return stored.txn === null ? undefined : (JSON.parse(stored.txn) as [string, string, string])
+}
+
+/** The event for a client, without `room_id` (as /sync gives it). */
+export function syncEvent(room: RoomContext, stored: StoredEvent, viewer?: Viewer): JsonObject {
+  const { event } = stored
+  const result: JsonObject = {
+    type: event.type,
+    event_id: event.event_id,
+    sender: event.sender,
+    origin_server_ts: event.origin_server_ts,
+    content: event.content,
+    unsigned: unsigned(room, stored, viewer),
+  }
+  if (event.state_key !== undefined) result['state_key'] = event.state_key
+  // Since room version 11 `redacts` stands in the content; clients of old still look for it at the top.
+  if (event.redacts !== undefined) result['redacts'] = event.redacts
+  return result
+}
+
+/** The event for a client, with `room_id`. */
+export function clientEvent(room: RoomContext, stored: StoredEvent, viewer?: Viewer): JsonObject {
+  return { ...syncEvent(room, stored, viewer), room_id: identity(room).roomId }
+}
+
+function unsigned(room: RoomContext, stored: StoredEvent, viewer: Viewer | undefined): JsonObject {
+  const result: JsonObject = { age: Math.max(0, room.now() - stored.event.origin_server_ts) }
+  if (stored.slot !== null) addReplaced(room, stored, stored.slot, result)
+  if (stored.redactedBy !== null) {
+    result['redacted_because'] = clientEvent(room, eventByEid(room, stored.redactedBy))
+  }
+  if (!viewer) return result
+  // Since v1.11: the viewer's own membership at the time of the event.
+  result['membership'] = membershipAt(room, viewer.userId, stored.eid) ?? 'leave'
+  const transaction = transactionOf(stored)
+  // Only the device that sent an event is told its transaction id.
+  if (transaction && transaction[0] === viewer.userId && transaction[1] === viewer.deviceId) {
+    result['transaction_id'] = transaction[2]
+  }
+  return result
+}
+
+function addReplaced(room: RoomContext, stored: StoredEvent, slot: number, result: JsonObject): void {
+  const eid = eidInState(room, stored.stateBefore, slot)
+  if (eid === 0 || eid === stored.eid) return
+  const replaced = eventByEid(room, eid)
+  result['replaces_state'] = replaced.event.event_id
+  result['prev_content'] = replaced.event.content
+  result['prev_sender'] = replaced.event.sender
+}
+
+/** Stripped state as invites and knocks carry it: type, state_key, sender and content. */
+export function strippedEvent({ event }: StoredEvent): JsonObject {
+  return {
+    type: event.type,
+    state_key: event.state_key ?? '',
+    sender: event.sender,
+    content: event.content,
+  }
+}

@@ -1,0 +1,131 @@
+// What the functions of a room work on: its SQLite, its rules and its signing key.
+
+import { config } from '../config.ts'
+import { serverKeysStub, type Env } from '../env.ts'
+import { MatrixError } from '../errors.ts'
+import type { RoomId, ServerName } from '../matrix/event.ts'
+import { roomVersion, type RoomVersionRules } from '../matrix/room-version.ts'
+import { signingKeyFromSeed, type SigningKey } from '../matrix/signing.ts'
+
+export interface RoomContext {
+  readonly sql: SqlStorage
+  readonly storage: DurableObjectStorage
+  readonly env: Env
+  readonly serverName: ServerName
+  readonly now: () => number
+  /** In memory only: what is known of the live end of the room. */
+  readonly live: LiveEnd
+  /** Tells apart the rooms that share the isolate's cache. */
+  cacheKey: number
+  /** Whether this object knows of a pending alarm. */
+  alarmArmed: boolean
+  /** How far each sink was told, as far as memory knows; the table `sinks` may lag behind. */
+  readonly told: Map<string, number>
+  /** The deliveries under way, a promise a Hub shard. */
+  readonly telling: Map<number, Promise<void>>
+  identity: RoomIdentity | undefined
+  signer: Signer | undefined
+}
+
+export interface RoomIdentity {
+  readonly roomId: RoomId
+  readonly rules: RoomVersionRules
+}
+
+export interface Signer {
+  readonly keyId: string
+  readonly key: SigningKey
+}
+
+export interface LiveEnd {
+  /** The highest live position, 0 in an empty room; undefined until read. */
+  position: number | undefined
+  /** The forward extremities as eids; undefined until read. */
+  heads: readonly number[] | undefined
+}
+
+let contexts = 0
+
+/** Opens the context over a migrated database. */
+export function openRoom(ctx: DurableObjectState, env: Env): RoomContext {
+  contexts += 1
+  return {
+    sql: ctx.storage.sql,
+    storage: ctx.storage,
+    env,
+    serverName: config(env).serverName,
+    now: Date.now,
+    live: { position: undefined, heads: undefined },
+    cacheKey: contexts,
+    alarmArmed: false,
+    told: new Map(),
+    telling: new Map(),
+    identity: undefined,
+    signer: undefined,
+  }
+}
+
+/** Drops what memory knows of the live end, after a transaction was rolled back. */
+export function forgetLiveEnd(room: RoomContext): void {
+  contexts += 1
+  room.cacheKey = contexts
+  room.live.position = undefined
+  room.live.heads = undefined
+  room.alarmArmed = false
+  room.identity = undefined
+}
+
+/** Reads a value of the meta table. */
+export function meta(room: RoomContext, key: string): SqlStorageValue | undefined {
+  return room.sql.exec<{ value: SqlStorageValue }>('SELECT value FROM meta WHERE key = ?', key).toArray()[0]
+    ?.value
+}
+
+/** Writes a value of the meta table. */
+export function setMeta(room: RoomContext, key: string, value: SqlStorageValue): void {
+  room.sql.exec(
+    'INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
+    key,
+    value,
+  )
+}
+
+/** The room's id and rules, or undefined while this object holds no room. */
+export function findIdentity(room: RoomContext): RoomIdentity | undefined {
+  if (room.identity) return room.identity
+  const roomId = meta(room, 'room_id')
+  const version = meta(room, 'room_version')
+  const rules = typeof version === 'string' ? roomVersion(version) : undefined
+  if (typeof roomId !== 'string' || !rules) return undefined
+  // Written by `adoptIdentity` alone, from a checked id.
+  room.identity = { roomId: roomId as RoomId, rules }
+  return room.identity
+}
+
+/**
+ * The room's id and rules. While this object holds no room: M_FORBIDDEN, the same answer that a room gives to those
+ * who are not in it, so that nobody learns which rooms exist.
+ */
+export function identity(room: RoomContext): RoomIdentity {
+  const known = findIdentity(room)
+  if (!known) throw new MatrixError('M_FORBIDDEN', 403, 'You are not in this room')
+  return known
+}
+
+/** Makes this object the home of a room. Must run in the transaction that writes its first event. */
+export function adoptIdentity(room: RoomContext, made: RoomIdentity): void {
+  setMeta(room, 'room_id', made.roomId)
+  setMeta(room, 'room_version', made.rules.id)
+  room.identity = made
+}
+
+/**
+ * The server's signing key, kept in memory after the first call. The only await on the way of an event, and only in
+ * a room that was just loaded.
+ */
+export async function ensureSigner(room: RoomContext): Promise<Signer> {
+  if (room.signer) return room.signer
+  const { keyId, seed } = await serverKeysStub(room.env).signingKey()
+  room.signer = { keyId, key: signingKeyFromSeed(seed) }
+  return room.signer
+}

@@ -1,0 +1,159 @@
+// Telling the Hub shards about new events: once right after the commit, before the client is answered, and again by
+// the alarm for a shard that could not be reached. Sends that come while a shard is being told ride on its next call.
+
+import { config } from '../config.ts'
+import { hubStub } from '../env.ts'
+import type { EventNews, MembershipNews, PushFacts } from '../hub/room-news.ts'
+import { errorMessage, log } from '../log.ts'
+import type { UserId } from '../matrix/event.ts'
+import { isJsonObject, objectProperty, stringProperty, type JsonObject } from '../matrix/json.ts'
+import { notificationLevel, powerLevelsContent, userPowerLevel } from '../matrix/power-levels.ts'
+import { syncEvent, transactionOf } from './client-event.ts'
+import { identity, type RoomContext } from './context.ts'
+import { eventByEid, eventsBetween, livePosition, type StoredEvent } from './events.ts'
+import { memberCounts, membershipChanges, type MembershipChange } from './member-counts.ts'
+import { acknowledge, toldUpTo } from './outbox.ts'
+import { eventInState, stateLookup } from './state-at.ts'
+import { strippedState } from './stripped-state.ts'
+
+// Keeps a call far below the RPC message limit: an event has at most 64 KiB.
+const eventsPerCall = 100
+
+/**
+ * Remembers on which Hub shard a local user lives. Call before the first event that concerns them, in the same
+ * transaction: the shard is told from that event on.
+ */
+export function registerLocalUser(room: RoomContext, userId: UserId, shard: number): void {
+  // With a single shard there is nothing to remember.
+  if (config(room.env).hubShards === 1) return
+  const known = room.sql.exec('SELECT 1 FROM local_users WHERE shard = ? LIMIT 1', shard).toArray().length > 0
+  room.sql.exec('INSERT OR IGNORE INTO local_users VALUES (?, ?)', userId, shard)
+  if (known) return
+  acknowledge(room, sinkOf(shard), livePosition(room))
+  room.sql.exec('INSERT OR IGNORE INTO sinks VALUES (?, ?)', sinkOf(shard), livePosition(room))
+}
+
+/** Tells all shards everything up to now. Never throws: what fails is left to the alarm. Resolves to whether all were told. */
+export async function tellHubs(room: RoomContext): Promise<boolean> {
+  const upTo = livePosition(room)
+  const results = await Promise.all(shardsOf(room).map((shard) => tellShard(room, shard, upTo)))
+  return results.every(Boolean)
+}
+
+/** Whether every shard was told everything. */
+export function hubsAreTold(room: RoomContext): boolean {
+  return shardsOf(room).every((shard) => toldUpTo(room, sinkOf(shard)) >= livePosition(room))
+}
+
+function shardsOf(room: RoomContext): number[] {
+  if (config(room.env).hubShards === 1) return [0]
+  return room.sql
+    .exec<{ shard: number }>('SELECT DISTINCT shard FROM local_users')
+    .toArray()
+    .map((row) => row.shard)
+}
+
+function sinkOf(shard: number): string {
+  return `hub-${shard}`
+}
+
+async function tellShard(room: RoomContext, shard: number, upTo: number): Promise<boolean> {
+  try {
+    while (toldUpTo(room, sinkOf(shard)) < upTo) {
+      const running = room.telling.get(shard) ?? startTelling(room, shard)
+      await running
+    }
+    return true
+  } catch (error) {
+    log({ event: 'fan_out_failed', room_id: identity(room).roomId, shard, error: errorMessage(error) })
+    return false
+  }
+}
+
+function startTelling(room: RoomContext, shard: number): Promise<void> {
+  const running = tellNext(room, shard).finally(() => room.telling.delete(shard))
+  room.telling.set(shard, running)
+  return running
+}
+
+async function tellNext(room: RoomContext, shard: number): Promise<void> {
+  const told = toldUpTo(room, sinkOf(shard))
+  const live = livePosition(room)
+  const events = eventsBetween(room, told + 1, live, 'f', eventsPerCall)
+  const last = events.length < eventsPerCall ? live : (events.at(-1)?.eid ?? live)
+  if (events.length > 0) {
+    const news = events.map((stored) => eventNews(room, stored))
+    await hubStub(room.env, shard).applyRoomNews({ roomId: identity(room).roomId, events: news })
+  }
+  acknowledge(room, sinkOf(shard), last)
+}
+
+function eventNews(room: RoomContext, stored: StoredEvent): EventNews {
+  const { event, eid } = stored
+  const changes = membershipChanges(room, eid, eid)
+  const transaction = transactionOf(stored)
+  const senderMember = memberEvent(room, stored, event.sender)
+  return {
+    from: eid - 1,
+    to: eid,
+    eventId: event.event_id,
+    sender: event.sender,
+    event: syncEvent(room, stored),
+    ...(transaction
+      ? { transaction: { userId: transaction[0], deviceId: transaction[1], txnId: transaction[2] } }
+      : {}),
+    resolved: stored.stateBefore !== eid - 1 || stored.stateAfter !== eid,
+    ...(senderMember ? { senderMember } : {}),
+    memberships: changes
+      .filter((change) => isLocal(room, change.userId))
+      .map((change) => membershipNews(room, stored, change)),
+    push: pushFacts(room, stored),
+  }
+}
+
+function isLocal(room: RoomContext, userId: string): boolean {
+  return userId.endsWith(`:${room.serverName}`)
+}
+
+function memberEvent(room: RoomContext, stored: StoredEvent, userId: UserId): JsonObject | undefined {
+  const member = eventInState(room, stored.stateBefore, 'm.room.member', userId)
+  if (!member) return undefined
+  return {
+    type: member.type,
+    state_key: userId,
+    event_id: member.event_id,
+    sender: member.sender,
+    origin_server_ts: member.origin_server_ts,
+    content: member.content,
+  }
+}
+
+function membershipNews(room: RoomContext, stored: StoredEvent, change: MembershipChange): MembershipNews {
+  const content = change.eid === 0 ? undefined : eventByEid(room, change.eid).event.content
+  const displayName = stringProperty(content, 'displayname')
+  const shown = change.next === 'invite' || change.next === 'knock'
+  // The slot's state key is a local user id: it was checked when the event was.
+  const userId = change.userId as UserId
+  return {
+    userId,
+    prev: change.prev,
+    next: change.next,
+    ...(displayName === undefined ? {} : { displayName }),
+    ...(shown
+      ? { stripped: strippedState(room, stored.eid, [...new Set([stored.event.sender, userId])]) }
+      : {}),
+  }
+}
+
+function pushFacts(room: RoomContext, stored: StoredEvent): PushFacts {
+  const { rules } = identity(room)
+  const state = stateLookup(room, stored.stateBefore)
+  const content = powerLevelsContent(state)
+  const named = Object.keys(objectProperty(content, 'notifications') ?? {})
+  const keys = isJsonObject(content) ? [...new Set(['room', ...named])] : ['room']
+  return {
+    memberCount: memberCounts(room).joined,
+    senderPowerLevel: userPowerLevel(rules, stored.event.sender, state),
+    notificationLevels: Object.fromEntries(keys.map((key) => [key, notificationLevel(rules, content, key)])),
+  }
+}

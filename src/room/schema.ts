@@ -1,0 +1,65 @@
+// A room's tables (design section 4). Append-only: a change is a new migration at the end.
+
+import type { DurableMigration } from '../storage/durable-migrations.ts'
+
+export const roomMigrations: readonly DurableMigration[] = [
+  {
+    id: '0001-room',
+    sql: `
+      CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+      -- (type, state_key) as an integer.
+      CREATE TABLE slots (
+        slot INTEGER PRIMARY KEY,
+        type TEXT NOT NULL,
+        state_key TEXT NOT NULL,
+        UNIQUE (type, state_key)
+      );
+
+      -- Every event this server knows of the room. A live event's eid is its position in the room; events from
+      -- before our join are negative; outliers (known only as auth events or state) lie far above.
+      -- auth, prev and heads are JSON lists of eids. state_before and state_after are state references
+      -- (see state-at.ts). heads are the forward extremities after this event.
+      CREATE TABLE events (
+        eid INTEGER PRIMARY KEY,
+        event_id TEXT NOT NULL UNIQUE,
+        json TEXT NOT NULL,
+        status INTEGER NOT NULL,
+        slot INTEGER,
+        auth TEXT NOT NULL,
+        prev TEXT NOT NULL,
+        state_before INTEGER NOT NULL,
+        state_after INTEGER NOT NULL,
+        heads TEXT NOT NULL,
+        txn TEXT,
+        redacted_by INTEGER
+      );
+      CREATE UNIQUE INDEX events_txn ON events (txn) WHERE txn IS NOT NULL;
+
+      -- The resolved current state over time: from position pos on, the slot holds event eid (0: nothing).
+      -- membership repeats content.membership of member events, so that member lists read no JSON.
+      CREATE TABLE state (
+        slot INTEGER NOT NULL,
+        pos INTEGER NOT NULL,
+        eid INTEGER NOT NULL,
+        membership TEXT,
+        PRIMARY KEY (slot, pos)
+      ) WITHOUT ROWID;
+      CREATE INDEX state_pos ON state (pos);
+
+      -- State off the line, at forks: the current state at position base, with the changes of delta
+      -- (a JSON list of [slot, eid] pairs) laid over.
+      CREATE TABLE state_groups (id INTEGER PRIMARY KEY, base INTEGER NOT NULL, delta TEXT NOT NULL);
+
+      -- Redactions whose target has not arrived yet.
+      CREATE TABLE pending_redactions (target TEXT NOT NULL, redaction INTEGER NOT NULL, PRIMARY KEY (target, redaction))
+        WITHOUT ROWID;
+
+      -- How far each sink (hub shards, directory index) has been told about the live events.
+      CREATE TABLE sinks (name TEXT PRIMARY KEY, pos INTEGER NOT NULL) WITHOUT ROWID;
+
+      -- The Hub shards of the local users that were ever in this room.
+      CREATE TABLE local_users (user_id TEXT PRIMARY KEY, shard INTEGER NOT NULL) WITHOUT ROWID;
+    `,
+  },
+]

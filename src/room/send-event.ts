@@ -1,0 +1,79 @@
+// The road of a local event: transaction id seen? → build → authorise → hash, sign → append. All of it runs without
+// an await, so that nothing can come between the state it was judged by and the state it is appended to.
+// Specification: client-server API, "Sending events to a room".
+
+import { MatrixError } from '../errors.ts'
+import type { EventId, UserId } from '../matrix/event.ts'
+import { authorise } from '../matrix/event-auth/authorise.ts'
+import { appendEvent, stateBefore, transact } from './append.ts'
+import { buildEvent, type EventDraft } from './build-event.ts'
+import { canonicalEqual } from './canonical-equal.ts'
+import { transactionKey } from './client-event.ts'
+import { identity, type RoomContext, type Signer } from './context.ts'
+import { eventByEid, eventStatus, forwardExtremities, type EventRow } from './events.ts'
+import { currentEvent, currentState, stateLookup } from './state-at.ts'
+
+// More parents than this make an event that other servers find hard to judge.
+const maxPrevEvents = 10
+
+export interface SendRequest {
+  readonly draft: EventDraft
+  /** Set for sends with a transaction id: the same one by the same device is the same event. */
+  readonly transaction?: { readonly deviceId: string; readonly txnId: string }
+}
+
+/** Sends an event of a local user. Returns its id. M_FORBIDDEN where the auth rules refuse it. */
+export function sendEvent(room: RoomContext, signer: Signer, { draft, transaction }: SendRequest): EventId {
+  const txn = transaction && transactionKey(draft.sender, transaction.deviceId, transaction.txnId)
+  const sent = txn === undefined ? undefined : findTransaction(room, txn)
+  if (sent) return sent
+  const same = findUnchangedState(room, draft)
+  if (same) return same
+  return transact(room, () => appendDraft(room, signer, draft, txn))
+}
+
+/** Builds, authorises and appends one event on top of the live end. Call inside `transact`. */
+export function appendDraft(room: RoomContext, signer: Signer, draft: EventDraft, txn?: string): EventId {
+  const prev = newestExtremities(room)
+  const before = stateBefore(room, prev)
+  // With every extremity as parent, the state before the event is the current state.
+  const state = currentState(room)
+  const { event, auth } = buildEvent(room, signer, draft, prev, state)
+  const verdict = authorise(identity(room).rules, event, stateLookup(room, state))
+  if (!verdict.ok) throw new MatrixError('M_FORBIDDEN', 403, verdict.reason)
+  appendEvent(room, {
+    event,
+    status: eventStatus.accepted,
+    auth,
+    prev,
+    before,
+    ...(txn === undefined ? {} : { txn }),
+  })
+  return event.event_id
+}
+
+function newestExtremities(room: RoomContext): readonly number[] {
+  const heads = forwardExtremities(room)
+  if (heads.length <= maxPrevEvents) return heads
+  return [...heads]
+    .sort((a, b) => eventByEid(room, b).event.depth - eventByEid(room, a).event.depth)
+    .slice(0, maxPrevEvents)
+}
+
+function findTransaction(room: RoomContext, txn: string): EventId | undefined {
+  return room.sql.exec<EventRow>('SELECT * FROM events WHERE txn = ?', txn).toArray()[0]?.event_id
+}
+
+// Setting state to what it is already makes no event.
+function findUnchangedState(room: RoomContext, { type, sender, state_key: stateKey, content }: EventDraft) {
+  if (stateKey === undefined) return undefined
+  const current = currentEvent(room, type, stateKey)
+  const unchanged = current?.sender === sender && canonicalEqual(current.content, content)
+  return unchanged ? current.event_id : undefined
+}
+
+/** The membership of a user in the current state. */
+export function currentMembership(room: RoomContext, userId: UserId): string | undefined {
+  const membership = currentEvent(room, 'm.room.member', userId)?.content['membership']
+  return typeof membership === 'string' ? membership : undefined
+}
