@@ -35,11 +35,11 @@ export function authorise(rules: RoomVersionRules, event: Event, state: StateLoo
 }
 
 function checkRoom(rules: RoomVersionRules, event: Event, create: Event | undefined): Verdict {
-  // Since v12 the room id names the create event, which takes the place of citing it.
-  if (rules.roomIdIsCreateHash && create?.event_id !== `$${event.room_id.slice(1)}`)
-    return refuse('room-id-create')
   // Nothing is permitted in a room that was not created.
   if (create === undefined) return refuse('room-create-missing')
+  // Since v12 the room id names the create event, which takes the place of citing it.
+  if (rules.roomIdIsCreateHash && event.room_id !== `!${create.event_id.slice(1)}`)
+    return refuse('room-id-create')
   // A room can be closed to all servers but the creator's.
   const isClosed = property(create.content, 'm.federate') === false
   if (isClosed && serverNameOf(event.sender) !== serverNameOf(create.sender)) return refuse('federate')

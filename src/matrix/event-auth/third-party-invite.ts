@@ -16,7 +16,7 @@ import { refuse } from './rules.ts'
 
 // Two events of 64 KiB can name a million pairs of signature and key: half a minute of verification. Real ones
 // have a handful, so that stopping here refuses only what was made to burn our time.
-const maxVerifications = 256
+const maxVerifications = 64
 
 /** Judges an m.room.third_party_invite event: its sender needs the power to invite, whatever `events` says. */
 export function checkThirdPartyInvite(rules: RoomVersionRules, event: Event, state: StateLookup): Verdict {
