@@ -1,10 +1,10 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { compileGlob, literalGlob, matchesGlob, matchesGlobWords } from '../../src/matrix/glob.ts'
 
 /** The same pattern as a regular expression: right, but not safe for long input. */
 function oracle(pattern: string, flags: string): RegExp {
-  const source = [...pattern].map((char) =>
+  const source = Array.from(pattern).map((char) =>
     char === '*' ? '[^]*' : char === '?' ? '[^]' : char.replace(/[.\\]/, '\\$&'),
   )
   return new RegExp(`^${source.join('')}$`, `u${flags}`)
@@ -16,7 +16,7 @@ function short(alphabet: readonly string[], maxLength: number) {
 
 /** Every substring between two word boundaries, found the slow way. */
 function wordSubstrings(value: string): string[] {
-  const chars = [...value]
+  const chars = Array.from(value)
   const isWord = (char: string | undefined) => char !== undefined && /[A-Za-z0-9_]/.test(char)
   const boundaries = [...chars.keys(), chars.length].filter(
     (at) => !isWord(chars[at - 1]) || !isWord(chars[at]),
