@@ -85,6 +85,16 @@ describe('a glob', () => {
     )
   })
 
+  test.each([31, 32, 33, 64, 65])('finds a piece of %i characters', (length) => {
+    const text = 'a'.repeat(length)
+    const value = `b${'a'.repeat(length - 1)}b?${text}b`
+    expect(matchesGlob(compileGlob(`*${text}*`), value)).toBe(true)
+    expect(matchesGlob(compileGlob(`*?${text}*`), value)).toBe(true)
+    expect(matchesGlob(compileGlob(`*${text}a*`), value)).toBe(false)
+    expect(matchesGlobWords(compileGlob(text), `x${text} ${text}`)).toBe(true)
+    expect(matchesGlobWords(compileGlob(text), `x${text} ${text}a`)).toBe(false)
+  })
+
   test('does not blow up on many stars', () => {
     const glob = compileGlob(`${'a*'.repeat(500)}b`)
     expect(matchesGlob(glob, 'a'.repeat(20_000))).toBe(false)

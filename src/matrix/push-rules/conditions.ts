@@ -24,7 +24,7 @@ interface ConditionKind {
   readonly parameters: Readonly<Record<string, (value: JsonValue | undefined) => boolean>>
 }
 
-/** Longer patterns are refused: matching costs pattern length times value length at worst. */
+/** Longer patterns are refused: each is matched against each event. */
 const longestPattern = 512
 
 const kinds = new Map<string, ConditionKind>([
