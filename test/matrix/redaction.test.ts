@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { JsonObject } from '../../src/matrix/json.ts'
@@ -138,9 +139,9 @@ describe('redaction', () => {
   test('does not change what it is given', () => {
     fc.assert(
       fc.property(eventLike, anyRules, (pdu, rules) => {
-        const before = structuredClone(pdu)
+        const before = JSON.stringify(pdu)
         redact(pdu, rules)
-        expect(pdu).toEqual(before)
+        expect(JSON.stringify(pdu)).toBe(before)
       }),
     )
   })
@@ -149,7 +150,7 @@ describe('redaction', () => {
     fc.assert(
       fc.property(eventLike, anyRules, (pdu, rules) => {
         const once = redact(pdu, rules)
-        expect(redact(once, rules)).toStrictEqual(once)
+        expect(isDeepStrictEqual(redact(once, rules), once)).toBe(true)
       }),
     )
   })
