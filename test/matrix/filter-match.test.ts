@@ -83,7 +83,7 @@ describe('event fields', () => {
     [['content.body', 'sender'], { sender: '@alice:example.org', content: { body: 'hi' } }],
     [[String.raw`content.m\.relates_to.event_id`], { content: { 'm.relates_to': { event_id: '$a' } } }],
     [['content.m.relates_to'], {}],
-    [['content', 'content.body'], { content: event.content }],
+    [['content', 'content.body', 'content.type'], { content: event.content }],
     [['content.body', 'content'], { content: event.content }],
     [['content.body.length', 'content.list.0', 'absent', 'content.absent', 'constructor'], {}],
   ])('%j', (fields, expected) => {
