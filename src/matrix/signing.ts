@@ -4,6 +4,7 @@
 import type { KeyObject } from 'node:crypto'
 import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto'
 import { decodeBase64, encodeBase64 } from './base64.ts'
+import { boundedMemo } from './bounded-memo.ts'
 import { CanonicalJsonError, canonicalJson } from './canonical-json.ts'
 import type { JsonObject } from './json.ts'
 import { objectProperty, stringProperty } from './json.ts'
@@ -34,6 +35,8 @@ const privateKeyPrefix = Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b,
 const publicKeyPrefix = Uint8Array.of(0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0)
 const unsignedParts = ['signatures', 'unsigned']
 const utf8 = new TextEncoder()
+// Reading a key takes about as long as a verification, and a room's events come from few servers.
+const verifyKeyOf = boundedMemo(1000, readVerifyKey)
 
 /** The signing key of a 32-byte seed. Throws RangeError for a seed of another length. */
 export function signingKeyFromSeed(seed: Uint8Array): SigningKey {
@@ -50,11 +53,9 @@ export function signingKeyFromSeed(seed: Uint8Array): SigningKey {
   }
 }
 
-/** The verify key of 32 public bytes, undefined if they are none. Making it costs more than one verification: keep it. */
+/** The verify key of 32 public bytes, undefined for another length. Bytes that are no key verify nothing. */
 export function verifyKeyFromBytes(publicKey: Uint8Array): VerifyKey | undefined {
-  const key = publicKeyObject(publicKey)
-  if (key === undefined) return undefined
-  return { verify: (message, signature) => isSignatureOf(key, message, signature) }
+  return publicKey.length === keyBytes ? verifyKeyOf(encodeBase64(publicKey)) : undefined
 }
 
 /**
@@ -125,8 +126,12 @@ function signedBytesOrUndefined(object: JsonObject, options: SigningOptions): Ui
   }
 }
 
+function readVerifyKey(base64: string): VerifyKey {
+  const key = publicKeyObject(decodeBase64(base64) ?? new Uint8Array())
+  return { verify: (message, signature) => key !== undefined && isSignatureOf(key, message, signature) }
+}
+
 function publicKeyObject(publicKey: Uint8Array): KeyObject | undefined {
-  if (publicKey.length !== keyBytes) return undefined
   try {
     return createPublicKey({ key: Buffer.concat([publicKeyPrefix, publicKey]), format: 'der', type: 'spki' })
   } catch {
