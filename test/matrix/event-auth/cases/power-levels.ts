@@ -140,6 +140,10 @@ export const powerLevelFormCases: readonly RuleCase[] = [
     ),
   ]),
   passes('power-levels-users', all, 'users may be absent', (v) => first(v, {})),
+  passes('power-levels-users', all, 'users may be empty', (v) => first(v, { users: {} })),
+  fails('power-levels-users', all, 'one user ID does not make up for another key', (v) =>
+    first(v, { users: { [bob]: 1, bob: 1 } }),
+  ),
   ...['@:c.example', '@Hist orical:c.example', '@x:[::1]:8448'].map((id) =>
     passes('power-levels-users', all, `${id} can have a level`, (v) => first(v, { users: { [id]: 1 } })),
   ),
