@@ -1,0 +1,160 @@
+// The launcher's options: command line first, then HEARTH_… variables of the environment, then defaults.
+
+import { isIP } from 'node:net'
+import { parseArgs } from 'node:util'
+import { parseServerName } from '../src/matrix/identifiers.ts'
+import { roomVersion } from '../src/matrix/room-version.ts'
+import { readWranglerConfig } from './wrangler-config.ts'
+
+/** What ends the launcher with one line and exit status 1. */
+export class StartError extends Error {}
+
+interface Option {
+  readonly name: string
+  readonly value: string
+  readonly help: string
+  readonly default?: string | undefined
+  /** Returns what the value should be if it is wrong. */
+  readonly check: (text: string) => string | undefined
+}
+
+const { vars } = readWranglerConfig()
+
+const options: readonly Option[] = [
+  {
+    name: 'server-name',
+    value: 'NAME',
+    help: 'name after the colon in user ids; can never change once the server has started with it',
+    check: (text) => (parseServerName(text) ? undefined : 'a server name such as example.org'),
+  },
+  {
+    name: 'host',
+    value: 'ADDRESS',
+    help: 'address to listen on; 0.0.0.0 or :: for all',
+    default: 'localhost',
+    check: (text) => (text === 'localhost' || isIP(text) > 0 ? undefined : 'localhost or an IP address'),
+  },
+  {
+    name: 'port',
+    value: 'N',
+    help: 'port to listen on',
+    default: '8008',
+    check: (text) => (isInteger(text, 1, 65535) ? undefined : 'a number from 1 to 65535'),
+  },
+  { name: 'data', value: 'FOLDER', help: 'where all data is kept', default: './data', check: nonEmpty },
+  {
+    name: 'registration',
+    value: 'MODE',
+    help: 'who may register: open (anyone), token (with a registration token) or closed (nobody)',
+    ...oneOf('token', ['open', 'token', 'closed']),
+  },
+  { name: 'rate-limits', value: 'on|off', help: 'limits on requests', ...oneOf('on', ['on', 'off']) },
+  {
+    name: 'default-room-version',
+    value: 'VERSION',
+    help: 'version of new rooms',
+    default: vars.DEFAULT_ROOM_VERSION,
+    check: (text) => (roomVersion(text) ? undefined : 'a room version from 1 to 12'),
+  },
+  {
+    name: 'registration-shared-secret',
+    value: 'SECRET',
+    help: 'opens /_synapse/admin/v1/register to scripts that know the secret',
+    check: nonEmpty,
+  },
+  {
+    name: 'client-address-header',
+    value: 'HEADER',
+    help: 'header in which a reverse proxy passes the address of the client, such as X-Forwarded-For',
+    check: (text) => (/^[A-Za-z][A-Za-z0-9-]*$/.test(text) ? undefined : 'the name of a request header'),
+  },
+]
+
+export interface Settings {
+  readonly serverName: string | undefined
+  readonly host: string
+  readonly port: number
+  readonly data: string
+  /** Text variables of the Worker. */
+  readonly vars: Readonly<Record<string, string>>
+}
+
+/** The settings of this start, or 'help'. Throws a StartError that names what is wrong. */
+export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): Settings | 'help' {
+  const given = parse(args)
+  if (given.help === true) return 'help'
+  const value = (name: string) => read(name, given[name], env)
+  const required = (name: string) => value(name) ?? ''
+  const variables = {
+    REGISTRATION: value('registration'),
+    RATE_LIMITS: value('rate-limits'),
+    DEFAULT_ROOM_VERSION: value('default-room-version'),
+    REGISTRATION_SHARED_SECRET: value('registration-shared-secret'),
+    CLIENT_ADDRESS_HEADER: value('client-address-header'),
+  }
+  const vars = Object.entries(variables).flatMap(([name, text]) => (text === undefined ? [] : [[name, text]]))
+  return {
+    serverName: value('server-name'),
+    host: required('host'),
+    port: Number(required('port')),
+    data: required('data'),
+    vars: Object.fromEntries(vars),
+  }
+}
+
+function read(name: string, flag: string | boolean | undefined, env: NodeJS.ProcessEnv): string | undefined {
+  const option = options.find((candidate) => candidate.name === name)
+  const text = typeof flag === 'string' ? flag : env[environmentName(name)]
+  if (text === undefined) return option?.default
+  const expected = option?.check(text)
+  if (expected === undefined) return text
+  const source = flag === undefined ? environmentName(name) : `--${name}`
+  throw new StartError(`${source} must be ${expected}, not '${text}'`)
+}
+
+function parse(args: readonly string[]): Record<string, string | boolean | undefined> {
+  try {
+    const known = options.map(({ name }) => [name, { type: 'string' }] as const)
+    return parseArgs({
+      args: [...args],
+      options: { ...Object.fromEntries(known), help: { type: 'boolean', short: 'h' } },
+    }).values
+  } catch (error) {
+    // Node's messages go on with advice after the first sentence.
+    const [message] = String(error instanceof Error ? error.message : error).split(/[.\n] ?/)
+    throw new StartError(`${message}; npm start -- --help lists the options`)
+  }
+}
+
+/** The text of `--help`. */
+export function helpText(): string {
+  const rows = options.map((option) => {
+    const standard = option.default === undefined ? '' : ` (${option.default})`
+    return `  --${option.name} ${option.value}\n      ${option.help}${standard}\n      ${environmentName(option.name)}`
+  })
+  return [
+    'npm start -- [options]',
+    '',
+    'Starts the homeserver. Each option can also be given by the variable of the environment below it.',
+    '',
+    ...rows,
+    '  --help\n      this text',
+  ].join('\n')
+}
+
+function environmentName(name: string): string {
+  return `HEARTH_${name.replaceAll('-', '_').toUpperCase()}`
+}
+
+function nonEmpty(text: string): string | undefined {
+  return text === '' ? 'something' : undefined
+}
+
+function oneOf(standard: string, allowed: readonly string[]): Pick<Option, 'default' | 'check'> {
+  const expected = `${allowed.slice(0, -1).join(', ')} or ${allowed.at(-1)}`
+  return { default: standard, check: (text) => (allowed.includes(text) ? undefined : expected) }
+}
+
+function isInteger(text: string, min: number, max: number): boolean {
+  return /^\d{1,9}$/.test(text) && Number(text) >= min && Number(text) <= max
+}

@@ -1,0 +1,93 @@
+// The launcher behind `npm start`: the server on one's own machine, as one workerd process with its data in a folder.
+
+import { createServer } from 'node:net'
+import { resolve } from 'node:path'
+import { bundle, readBundle } from './bundle.ts'
+import {
+  firstUserToken,
+  keepToken,
+  rememberServerName,
+  takeDataDir,
+  type FirstUserToken,
+} from './data-dir.ts'
+import { helpText, readSettings, StartError } from './options.ts'
+import { startRuntime } from './runtime.ts'
+import { readWranglerConfig } from './wrangler-config.ts'
+
+async function main(): Promise<void> {
+  const settings = readSettings(process.argv.slice(2), process.env)
+  if (settings === 'help') {
+    console.log(helpText())
+    return
+  }
+  const { host, port } = settings
+  const dataDir = resolve(settings.data)
+  await takeDataDir(dataDir)
+  await checkPort(host, port)
+  const serverName = rememberServerName(
+    dataDir,
+    settings.serverName,
+    readWranglerConfig().vars.SERVER_NAME ?? '',
+  )
+  const firstUser = firstUserToken(dataDir)
+
+  const { mf, url } = await startRuntime({
+    modules: await bundled(),
+    dataDir,
+    host,
+    port,
+    vars: { ...settings.vars, SERVER_NAME: serverName, FIRST_USER_TOKEN: firstUser.token },
+  })
+  const stop = () => void mf.dispose().then(() => process.exit(0))
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    // Miniflare's own listeners end the process as if the signal had killed it.
+    process.removeAllListeners(signal).once(signal, stop)
+  }
+
+  if (firstUser.fresh) keepToken(firstUser)
+  const lines = [
+    `Hearth listens on ${url}`,
+    `Server name: ${serverName} (user ids end in :${serverName})`,
+    `Data: ${dataDir}`,
+    howToRegister(settings.vars.REGISTRATION, firstUser),
+  ]
+  console.log(lines.join('\n'))
+}
+
+function howToRegister(registration: string | undefined, { token, path, fresh }: FirstUserToken): string {
+  if (registration === 'open') return 'Registration: open to anyone who can reach this server'
+  if (registration === 'closed') return 'Registration: closed'
+  const where = fresh ? `${token} (kept in ${path})` : `in ${path}`
+  return `Registration: by token; the first user registers with the token ${where}`
+}
+
+// workerd would say it less clearly.
+async function checkPort(host: string, port: number): Promise<void> {
+  const probe = createServer()
+  try {
+    await new Promise<void>((listening, failed) => {
+      probe.once('error', failed).listen({ host, port, exclusive: true }, listening)
+    })
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'EADDRINUSE')
+      throw new StartError(`port ${port} on ${host} is in use; choose another with --port`)
+    throw new StartError(`cannot listen on ${host}, port ${port}: ${String(code)}`)
+  }
+  await new Promise((closed) => probe.close(closed))
+}
+
+// HEARTH_BUNDLE: a file made by scripts/bundle.ts, where many servers start in a row.
+function bundled() {
+  const { HEARTH_BUNDLE: path } = process.env
+  return path === undefined ? bundle() : readBundle(path)
+}
+
+try {
+  await main()
+} catch (error) {
+  console.error(`hearth: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`)
+  if (!(error instanceof StartError) && error instanceof Error && process.env.HEARTH_DEBUG)
+    console.error(error)
+  process.exit(1)
+}
