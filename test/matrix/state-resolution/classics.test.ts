@@ -109,7 +109,7 @@ describe.each(versions)('in a room of version %s', (version) => {
     expectWinners(room, ban, ...(loses === undefined ? [] : [loses]))
   })
 
-  test('three forks resolve to the same state as two after two of them were merged', () => {
+  test('closed join rules, a ban and its target on four forks resolve together', () => {
     const room = publicRoom(version)
     const base = room.last
     const rules = room.send(alice, joinRules('invite'), { after: [base] })

@@ -16,6 +16,7 @@ import {
   alice,
   bob,
   carol,
+  creator,
   eve,
   joinRules,
   member,
@@ -69,49 +70,28 @@ describe.each(versions)('in a room of version %s', (version) => {
     const room = publicRoom(version)
     const levels = room.current('m.room.power_levels')
     const base = room.last
-    const states = [
-      room.server.stateAfter(room.send(alice, topic('one'), { after: [base] })),
-      room.server.stateAfter(room.send(bob, topic('other'), { after: [base] })),
-    ]
+    // By the creator, who would have all power if there were no power levels.
+    const states = ['one', 'other'].map((text) =>
+      room.server.stateAfter(room.send(creator, topic(text), { after: [base] })),
+    )
     expect(resolveStates(room, states).has(topicSlot)).toBe(true)
     expect(levels).toBeDefined()
     if (levels !== undefined) expect(resolveStates(room, states, [levels]).has(topicSlot)).toBe(false)
   })
 
-  test('a rejected event loses, even where a state claims it', () => {
+  test('a rejected event loses, even one that the resolved state would allow', () => {
     const room = publicRoom(version)
     const base = room.last
-    const good = room.send(alice, topic('good'), { after: [base] })
-    const theft = room.attempt(carol, topic('bad'), { after: [good] })
-    expect(theft.verdict.ok).toBe(false)
-    const state = room.server.stateAfter(good)
-    const claimed = new Map(state).set(topicSlot, theft.event.event_id)
-    expect(resolveStates(room, [state, claimed]).get(topicSlot)).toBe(good.event_id)
-    expect(resolveStates(room, [claimed, room.server.stateAfter(base)]).has(topicSlot)).toBe(false)
-  })
-
-  test('what the caller says of a conflicted slot beside the conflict is not listened to', () => {
-    const room = publicRoom(version)
-    const base = room.last
-    const demotion = room.send(alice, powerLevels(room, { [alice]: 100 }), { after: [base] })
-    const byBob = room.send(bob, topic('mine'), { after: [base] })
-    const fork = room.server.stateAfter(byBob)
-    const levels = slotKey('m.room.power_levels', '')
-    const winners = resolveConflict(room.rules, {
-      conflicted: [
-        {
-          slot: { type: 'm.room.power_levels', state_key: '' },
-          events: [demotion.event_id, fork.get(levels)],
-        },
-        { slot: { type: 'm.room.topic', state_key: '' }, events: [undefined, byBob.event_id] },
-      ],
-      unconflicted: (type, stateKey) => fork.get(slotKey(type, stateKey)),
-      authDifference: new Set(),
-      event: room.server.event,
-      rejected: room.server.rejected,
-    })
-    expect(winners.get(levels)).toBe(demotion.event_id)
-    expect([...winners.keys()].sort()).toEqual([levels, topicSlot].sort())
+    const one = room.send(alice, topic('one'), { after: [base] })
+    const other = room.send(bob, topic('other'), { after: [base] })
+    const states = [one, other].map((head) => room.server.stateAfter(head))
+    for (const [rejected, winner] of [
+      [one, other],
+      [other, one],
+    ] as const) {
+      const resolved = resolve(room.rules, states, room.server.event, (id) => id === rejected.event_id)
+      expect(resolved.get(topicSlot)).toBe(winner.event_id)
+    }
   })
 })
 
@@ -156,6 +136,41 @@ describe.each<RoomVersionId>(['2', '10', '11', '12'])('in a room of version %s b
     const resolved = resolveStates(room, [joined, states[0] ?? joined], [closed])
     expect(resolved.has(slotKey('m.room.member', eve))).toBe(true)
   })
+})
+
+test('v2 does not ask what the forks agree on in a conflicted slot', () => {
+  const room = publicRoom('11')
+  const kick = room.send(alice, member(bob, 'leave'))
+  const before = room.server.currentState()
+  const back = room.send(bob, member(bob, 'join'))
+  const byBob = room.send(bob, topic('mine'), { ts: back.origin_server_ts - 1 })
+  const winners = resolveConflict(room.rules, {
+    conflicted: [
+      { slot: { type: 'm.room.member', state_key: bob }, events: [back.event_id, undefined] },
+      { slot: { type: 'm.room.topic', state_key: '' }, events: [byBob.event_id, undefined] },
+    ],
+    unconflicted: (type, stateKey) => before.get(slotKey(type, stateKey)),
+    authDifference: new Set(),
+    event: room.server.event,
+    rejected: room.server.rejected,
+  })
+  expect(before.get(slotKey('m.room.member', bob))).toBe(kick.event_id)
+  expect(winners.get(topicSlot)).toBe(byBob.event_id)
+})
+
+test('without power levels in conflict v2 sorts by their mainline, v2.1 by time alone', () => {
+  const topics = (version: RoomVersionId) => {
+    const room = publicRoom(version)
+    const old = room.send(alice, topic('old'), { ts: 9_000_000 })
+    const levels = room.send(alice, powerLevels(room, { [alice]: 100, [bob]: 50, [carol]: 1 }))
+    const recent = room.send(alice, topic('recent'), { after: [levels], ts: 5 })
+    const states = [levels, recent].map((head) => room.server.stateAfter(head))
+    return { old, recent, winner: resolveStates(room, states).get(topicSlot) }
+  }
+  const v2 = topics('11')
+  expect(v2.winner).toBe(v2.recent.event_id)
+  const v21 = topics('12')
+  expect(v21.winner).toBe(v21.old.event_id)
 })
 
 /** Power levels that cite one another, `length` deep, after those of the room. */

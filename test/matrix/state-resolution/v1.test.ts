@@ -2,11 +2,13 @@
 
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { resolve, slotKey } from '../../../src/matrix/state-resolution/resolve.ts'
+import { resolve, resolveConflict, slotKey } from '../../../src/matrix/state-resolution/resolve.ts'
 import {
   alice,
   bob,
   carol,
+  eve,
+  joinRules,
   member,
   message,
   powerLevels,
@@ -80,4 +82,38 @@ test('the pass ends at the first refusal, even if a deeper event would be allowe
   const kick = room.send(alice, member(carol, 'leave'), { after: [more] })
   expect([ban.depth, renamed.depth, kick.depth]).toEqual([8, 9, 10])
   expect(room.current('m.room.member', carol)).toBe(ban)
+})
+
+test('members are judged by the join rules that won', () => {
+  const room = publicRoom('1')
+  room.send(eve, member(eve, 'join'))
+  room.send(eve, member(eve, 'leave'))
+  const closed = room.send(alice, joinRules('invite'))
+  room.send(bob, message, { after: [closed] })
+  const open = room.send(alice, joinRules('public'), { after: [closed] })
+  const join = room.send(eve, member(eve, 'join'), { after: [open] })
+  expect(room.current('m.room.join_rules')).toBe(open)
+  expect(room.current('m.room.member', eve)).toBe(join)
+})
+
+test('power levels are refused while the membership of their sender is in dispute, whatever the caller says', () => {
+  const room = publicRoom('1')
+  const base = room.last
+  const before = room.server.currentState()
+  const old = room.current('m.room.power_levels')
+  const joined = room.current('m.room.member', bob)
+  const renamed = room.send(bob, member(bob, 'join', { displayname: 'Bob' }), { after: [base] })
+  const byBob = room.send(bob, powerLevels(room, { [alice]: 100, [bob]: 50, [carol]: 1 }), { after: [base] })
+  const winners = resolveConflict(room.rules, {
+    conflicted: [
+      { slot: { type: 'm.room.power_levels', state_key: '' }, events: [old?.event_id, byBob.event_id] },
+      { slot: { type: 'm.room.member', state_key: bob }, events: [renamed.event_id, joined?.event_id] },
+    ],
+    unconflicted: (type, stateKey) => before.get(slotKey(type, stateKey)),
+    authDifference: new Set(),
+    event: room.server.event,
+    rejected: room.server.rejected,
+  })
+  expect(winners.get(slotKey('m.room.power_levels', ''))).toBe(old?.event_id)
+  expect(winners.get(slotKey('m.room.member', bob))).toBe(renamed.event_id)
 })
