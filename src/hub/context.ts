@@ -9,20 +9,30 @@ export interface HubContext {
   readonly env: Env
   readonly serverName: string
   readonly now: () => number
+  /** The waiting syncs of a user: sockets that survive hibernation. */
+  readonly sockets: (tag: string) => WebSocket[]
   /** The last position given out. A `since` token is such a position. */
   position: number
+  /** The position up to which nothing is known in memory about who has news. */
+  readonly bootPosition: number
+  /** The position of the last news of each user since then. */
+  readonly newsAt: Map<number, number>
 }
 
 /** Opens the context over a migrated database. */
 export function openHub(ctx: DurableObjectState, env: Env): HubContext {
   const { storage } = ctx
+  const position = lastPosition(storage.sql)
   return {
     sql: storage.sql,
     storage,
     env,
     serverName: config(env).serverName,
     now: Date.now,
-    position: lastPosition(storage.sql),
+    sockets: (tag) => ctx.getWebSockets(tag),
+    position,
+    bootPosition: position,
+    newsAt: new Map(),
   }
 }
 
@@ -30,6 +40,17 @@ export function openHub(ctx: DurableObjectState, env: Env): HubContext {
 export function nextPosition(hub: HubContext): number {
   hub.position += 1
   return hub.position
+}
+
+/** Runs writes as one transaction; positions taken in one that is rolled back are given out again. */
+export function transact<T>(hub: HubContext, work: () => T): T {
+  const { position } = hub
+  try {
+    return hub.storage.transactionSync(work)
+  } catch (error) {
+    hub.position = position
+    throw error
+  }
 }
 
 // Every table with positions keeps its newest rows, so the highest of all is the last one that was ever told.

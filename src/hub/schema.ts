@@ -32,6 +32,7 @@ export const hubMigrations: readonly DurableMigration[] = [
         membership TEXT NOT NULL,
         log_pos INTEGER NOT NULL,
         room_pos INTEGER NOT NULL,
+        display_name TEXT,
         stripped TEXT,
         forgotten INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (uid, rid)

@@ -1,0 +1,80 @@
+// A room's part of /sync from the newest events in the Hub's memory, without asking the room.
+
+import type { JoinedRoom, SyncPlan } from '../hub/sync.ts'
+import type { EventNews } from '../hub/room-news.ts'
+import { compileEventFilter, projectFields } from '../matrix/filter-match.ts'
+import { eventLimit, syncTimelineBounds } from '../matrix/filter.ts'
+import { objectProperty, type JsonObject } from '../matrix/json.ts'
+import type { SyncView } from './sync-render.ts'
+
+/**
+ * Timeline and state as JSON text, or undefined where the room must be asked: no events in memory, more of them than
+ * the timeline takes, or a form that only the room can give.
+ */
+export function renderNews(view: SyncView, plan: SyncPlan, room: JoinedRoom): string | undefined {
+  const { filter } = view
+  if (!room.news || filter.event_format === 'federation') return undefined
+  const matches = compileEventFilter(filter.room?.timeline)
+  const { roomId } = room
+  const shown = room.news.filter(({ event, sender }) => {
+    const isState = 'state_key' in event
+    return (
+      (isState || !plan.ignored.includes(sender)) && matches({ ...facts(event, sender), room_id: roomId })
+    )
+  })
+  if (shown.length > eventLimit(filter.room?.timeline, syncTimelineBounds)) return undefined
+  const render = (event: JsonObject) =>
+    JSON.stringify(filter.event_fields ? projectFields(event, filter.event_fields) : event)
+  const state = stateEvents(view, room.news, shown, roomId)
+  if (shown.length === 0 && state.length === 0) return ''
+  const timeline = shown.map((news) => render(withUnsigned(view, news)))
+  return [
+    `"timeline":{"events":[${timeline.join()}],"limited":false,"prev_batch":"t${room.from ?? 0}"}`,
+    `"${view.useStateAfter ? 'state_after' : 'state'}":{"events":[${state.map(render).join()}]}`,
+  ].join()
+}
+
+function facts(event: JsonObject, sender: string) {
+  const type = event['type']
+  return {
+    type: typeof type === 'string' ? type : '',
+    sender,
+    content: objectProperty(event, 'content') ?? {},
+  }
+}
+
+// State of the range that the timeline does not carry, and the members of its senders where they are loaded lazily.
+function stateEvents(
+  { filter, useStateAfter }: SyncView,
+  news: readonly EventNews[],
+  shown: readonly EventNews[],
+  roomId: string,
+): JsonObject[] {
+  const matches = compileEventFilter(filter.room?.state)
+  const missing = news
+    .filter((item) => 'state_key' in item.event && (useStateAfter || !shown.includes(item)))
+    .filter((item) => matches({ ...facts(item.event, item.sender), room_id: roomId }))
+    .map((item) => item.event)
+  const lastOfSlot = new Map(
+    missing.map((event) => [JSON.stringify([event['type'], event['state_key']]), event]),
+  )
+  const lazy = filter.room?.state?.lazy_load_members ?? false
+  const members = lazy ? shown.flatMap(({ senderMember }) => (senderMember ? [senderMember] : [])) : []
+  const bySender = new Map(members.map((member) => [member['state_key'], member]))
+  return [...lastOfSlot.values(), ...bySender.values()]
+}
+
+function withUnsigned({ userId, deviceId }: SyncView, { event, transaction }: EventNews): JsonObject {
+  const sent = event['origin_server_ts']
+  const own = transaction?.userId === userId && transaction.deviceId === deviceId
+  return {
+    ...event,
+    unsigned: {
+      ...objectProperty(event, 'unsigned'),
+      age: typeof sent === 'number' ? Math.max(0, Date.now() - sent) : 0,
+      // Only a room's members get its news this way.
+      membership: 'join',
+      ...(own ? { transaction_id: transaction.txnId } : {}),
+    },
+  }
+}

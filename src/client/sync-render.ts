@@ -1,0 +1,137 @@
+// A sync plan as the answer of /sync. Rooms give finished JSON text; what is left is to put it together.
+// Specification: client-server API, "Syncing", 200 response.
+
+import { roomStub, type Env } from '../env.ts'
+import type { JoinedRoom, LeftRoom, OfferedRoom, SyncPlan } from '../hub/sync.ts'
+import { allowsRoom, compileEventFilter } from '../matrix/filter-match.ts'
+import { eventLimit, type Filter, syncTimelineBounds } from '../matrix/filter.ts'
+import type { JsonObject, JsonValue } from '../matrix/json.ts'
+import type { RoomSyncRequest } from '../room/sync-room.ts'
+import { renderNews } from './sync-news.ts'
+
+export interface SyncView {
+  readonly userId: string
+  readonly deviceId: string
+  readonly filter: Filter
+  readonly fullState: boolean
+  readonly useStateAfter: boolean
+}
+
+export interface RenderedSync {
+  /** Whether there is anything in it: a client that waits goes on waiting otherwise. */
+  readonly content: boolean
+  /** Members of the answer as JSON text, each with a comma before it. */
+  readonly text: string
+}
+
+/** Renders a plan. Asks the rooms that the plan has no events of, all at once. */
+export async function renderSync(env: Env, view: SyncView, plan: SyncPlan): Promise<RenderedSync> {
+  const allowed = <T extends { roomId: string }>(rooms: readonly T[]) =>
+    rooms.filter((room) => allowsRoom(view.filter.room, room.roomId))
+  const [join, leave] = await Promise.all([
+    renderEach(allowed(plan.join), (room) => joinedRoom(env, view, plan, room)),
+    renderEach(allowed(plan.leave), (room) => leftRoom(env, view, plan, room)),
+  ])
+  const rooms = [
+    section('join', join),
+    section(
+      'invite',
+      allowed(plan.invite).map((room) => offeredRoom(room, 'invite_state')),
+    ),
+    section(
+      'knock',
+      allowed(plan.knock).map((room) => offeredRoom(room, 'knock_state')),
+    ),
+    section('leave', leave),
+  ].filter(Boolean)
+  const accountData = matchingAccountData(view.filter.account_data, plan.accountData)
+  const parts = [
+    ...(rooms.length > 0 ? [`"rooms":{${rooms.join()}}`] : []),
+    ...(accountData.length > 0 ? [`"account_data":{"events":[${accountData.join()}]}`] : []),
+  ]
+  return { content: parts.length > 0, text: parts.map((part) => `,${part}`).join('') }
+}
+
+async function renderEach<T>(rooms: readonly T[], render: (room: T) => Promise<string>): Promise<string[]> {
+  const rendered = await Promise.all(rooms.map(render))
+  return rendered.filter(Boolean)
+}
+
+function section(name: string, rooms: readonly string[]): string {
+  return rooms.length === 0 ? '' : `"${name}":{${rooms.join()}}`
+}
+
+function matchingAccountData(
+  filter: Parameters<typeof compileEventFilter>[0],
+  data: readonly { type: string; content: string }[],
+): string[] {
+  const matches = compileEventFilter(filter)
+  return data
+    .filter(({ type }) => matches({ type, sender: '', content: {} }))
+    .map(({ type, content }) => `{"type":${JSON.stringify(type)},"content":${content}}`)
+}
+
+async function joinedRoom(env: Env, view: SyncView, plan: SyncPlan, room: JoinedRoom): Promise<string> {
+  const { filter } = view
+  const quiet = room.from === room.to && !view.fullState
+  const news = quiet ? '' : (renderNews(view, plan, room) ?? (await askRoom(env, view, plan, room, true)))
+  const ephemeral = matchingEphemeral(view, room)
+  const accountData = matchingAccountData(filter.room?.account_data, room.accountData)
+  if (news === '' && ephemeral.length === 0 && accountData.length === 0) return ''
+  const parts = [
+    ...(news === '' ? [] : [news]),
+    `"ephemeral":{"events":[${ephemeral.join()}]}`,
+    `"account_data":{"events":[${accountData.join()}]}`,
+    `"unread_notifications":{"notification_count":${room.unread.notifications},"highlight_count":${room.unread.highlights}}`,
+  ]
+  return `${JSON.stringify(room.roomId)}:{${parts.join()}}`
+}
+
+function matchingEphemeral({ filter }: SyncView, { typing, receipts }: JoinedRoom): string[] {
+  const matches = compileEventFilter(filter.room?.ephemeral)
+  const events: [string, JsonValue][] = []
+  if (typing) events.push(['m.typing', { user_ids: [...typing] }])
+  if (receipts) events.push(['m.receipt', receipts])
+  return events
+    .filter(([type]) => matches({ type, sender: '', content: {} }))
+    .map(([type, content]) => JSON.stringify({ type, content }))
+}
+
+async function leftRoom(env: Env, view: SyncView, plan: SyncPlan, room: LeftRoom): Promise<string> {
+  // Who only turned down an invite is told of the leaving alone.
+  const range = room.wasJoined ? room : { ...room, from: room.to - 1 }
+  const text = await askRoom(env, view, plan, range, false)
+  return `${JSON.stringify(room.roomId)}:{${text},"account_data":{"events":[]}}`
+}
+
+function askRoom(
+  env: Env,
+  view: SyncView,
+  plan: SyncPlan,
+  room: JoinedRoom | LeftRoom,
+  joined: boolean,
+): Promise<string> {
+  const { filter } = view
+  const request: RoomSyncRequest = {
+    userId: view.userId,
+    deviceId: view.deviceId,
+    ...(room.from === undefined ? {} : { from: room.from }),
+    to: room.to,
+    joinedThroughout: joined && room.from !== undefined,
+    fullState: view.fullState,
+    useStateAfter: view.useStateAfter,
+    limit: eventLimit(filter.room?.timeline, syncTimelineBounds),
+    ...(filter.room?.timeline ? { timeline: filter.room.timeline } : {}),
+    ...(filter.room?.state ? { state: filter.room.state } : {}),
+    lazyLoadMembers: filter.room?.state?.lazy_load_members ?? false,
+    ...(filter.event_fields ? { eventFields: filter.event_fields } : {}),
+    federationFormat: filter.event_format === 'federation',
+    ignored: plan.ignored,
+  }
+  return roomStub(env, room.roomId).syncRoom(request)
+}
+
+function offeredRoom({ roomId, stripped }: OfferedRoom, key: 'invite_state' | 'knock_state'): string {
+  const events: readonly JsonObject[] = stripped
+  return `${JSON.stringify(roomId)}:{"${key}":{"events":${JSON.stringify(events)}}}`
+}

@@ -1,0 +1,143 @@
+// GET /_matrix/client/v3/sync: the Worker holds the poll and its timer and puts the answer together.
+// Specification: client-server API, "Syncing".
+
+import * as v from 'valibot'
+import { hubStub, type Env } from '../env.ts'
+import { MatrixError } from '../errors.ts'
+import type { App, AppContext } from '../http/app-type.ts'
+import { queryParams } from '../http/json-body.ts'
+import { requireSession, type Session } from '../http/session.ts'
+import type { SyncPlan, SyncPosition, SyncRequest } from '../hub/sync.ts'
+import { formatSyncToken, parseSyncToken } from '../hub/sync-token.ts'
+import { type Filter, FilterError, parseFilter } from '../matrix/filter.ts'
+import { renderSync, type SyncView } from './sync-render.ts'
+
+// Longer polls gain nothing and are cut by networks on the way.
+const longestTimeout = 120_000
+
+const flag = v.optional(v.picklist(['true', 'false']))
+const querySchema = v.object({
+  since: v.optional(v.string()),
+  timeout: v.optional(v.pipe(v.string(), v.digits(), v.transform(Number))),
+  filter: v.optional(v.string()),
+  full_state: flag,
+  use_state_after: flag,
+  set_presence: v.optional(v.picklist(['offline', 'online', 'unavailable'])),
+})
+
+export function syncRoutes(app: App): void {
+  // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
+  app.get('/_matrix/client/v3/sync', requireSession({ guests: true }), async (c) => {
+    const query = queryParams(c, querySchema)
+    const session = c.var.session
+    const view = await syncView(c, query)
+    const body = await sync(c.env, session, view, {
+      ...(query.since === undefined ? {} : { since: sinceOf(query.since) }),
+      fullState: query.full_state === 'true',
+      timeout: Math.min(query.timeout ?? 0, longestTimeout),
+    })
+    return c.body(body, 200, { 'Content-Type': 'application/json' })
+  })
+}
+
+function sinceOf(token: string): SyncPosition {
+  const position = parseSyncToken(token)
+  if (!position) throw new MatrixError('M_INVALID_PARAM', 400, 'since is not a token of this server')
+  return position
+}
+
+async function syncView(c: AppContext, query: v.InferOutput<typeof querySchema>): Promise<SyncView> {
+  return {
+    userId: c.var.session.userId,
+    deviceId: c.var.session.deviceId,
+    filter: await filterOf(c, query.filter),
+    fullState: query.full_state === 'true',
+    useStateAfter: query.use_state_after === 'true',
+  }
+}
+
+// A filter is given as JSON, or by the id it was stored under.
+async function filterOf(c: AppContext, filter: string | undefined): Promise<Filter> {
+  if (filter === undefined) return {}
+  const { userId, shard } = c.var.session
+  const text = filter.startsWith('{') ? filter : await hubStub(c.env, shard).getFilter(userId, filter)
+  if (text === undefined) throw new MatrixError('M_INVALID_PARAM', 400, 'filter is not a known filter id')
+  try {
+    return parseFilter(JSON.parse(text))
+  } catch (error) {
+    if (error instanceof FilterError) {
+      throw new MatrixError('M_INVALID_PARAM', 400, `filter.${error.field}: ${error.message}`)
+    }
+    throw new MatrixError('M_NOT_JSON', 400, 'filter is not JSON')
+  }
+}
+
+interface SyncOptions {
+  readonly since?: SyncPosition
+  readonly fullState: boolean
+  /** Milliseconds. */
+  readonly timeout: number
+}
+
+/** Answers as soon as there is something that the filter lets through, or when the time is up. */
+async function sync(env: Env, session: Session, view: SyncView, options: SyncOptions): Promise<string> {
+  const deadline = Date.now() + options.timeout
+  let { since } = options
+  for (;;) {
+    const request: SyncRequest = {
+      userId: session.userId,
+      deviceId: session.deviceId,
+      ...(since ? { since } : {}),
+      fullState: options.fullState,
+      includeLeave: view.filter.room?.include_leave ?? false,
+    }
+    const remaining = since && !options.fullState ? deadline - Date.now() : 0
+    const plan = await poll(env, session.shard, request, remaining)
+    const next = formatSyncToken(plan?.next ?? since ?? { log: 0, typing: 0 })
+    const body = plan && !plan.idle ? await renderSync(env, view, plan) : undefined
+    if (body?.content || !since || options.fullState || deadline - Date.now() <= 0) {
+      return `{"next_batch":"${next}"${body?.text ?? ''}}`
+    }
+    // News that render to nothing are no reason to answer: wait on from behind them.
+    since = plan?.next ?? since
+  }
+}
+
+/** The plan, waiting at most so many milliseconds for one that is not idle; undefined when the time is up. */
+async function poll(
+  env: Env,
+  shard: number,
+  request: SyncRequest,
+  timeout: number,
+): Promise<SyncPlan | undefined> {
+  const hub = hubStub(env, shard)
+  if (timeout <= 0) return parsePlan(await hub.planSync(request))
+  const url = `https://hub/sync?request=${encodeURIComponent(JSON.stringify(request))}`
+  const response = await hub.fetch(url, { headers: { Upgrade: 'websocket' } })
+  const socket = response.webSocket
+  if (!socket) return parsePlan(await response.text())
+  const text = await nextMessage(socket, timeout)
+  return text === undefined ? undefined : parsePlan(text)
+}
+
+function parsePlan(text: string): SyncPlan {
+  // Written by this server's own Hub.
+  return JSON.parse(text) as SyncPlan
+}
+
+/** The first message, or undefined when the time is up or the socket is dropped: then the caller asks again. */
+async function nextMessage(socket: WebSocket, timeout: number): Promise<string | undefined> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  try {
+    return await new Promise<string | undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), timeout)
+      socket.addEventListener('message', ({ data }) => resolve(typeof data === 'string' ? data : undefined))
+      socket.addEventListener('close', () => resolve(undefined))
+      socket.addEventListener('error', () => resolve(undefined))
+      socket.accept()
+    })
+  } finally {
+    clearTimeout(timer)
+    socket.close()
+  }
+}

@@ -1,0 +1,141 @@
+// What rooms tell this shard: one log row an event, the memberships of its users, the outcome of their push rules.
+// Idempotent: a room repeats what it is not sure about, and what was applied is skipped.
+
+import { nextPosition, transact, type HubContext } from './context.ts'
+import { findRoom, internRoom, internUser } from './interned.ts'
+import { joinedMembers, forgetMembers } from './members.ts'
+import { notifyOutcome } from './notify.ts'
+import { rememberNews } from './recent-news.ts'
+import type { EventNews, MembershipNews, RoomNews } from './room-news.ts'
+import { markNews, wake } from './waiters.ts'
+
+/** Applies news of a room and wakes those who wait for it. All of it becomes true together. */
+export function applyRoomNews(hub: HubContext, { roomId, events }: RoomNews): void {
+  const concerned = new Set<number>()
+  transact(hub, () => {
+    const rid = internRoom(hub, roomId)
+    const applied = appliedUpTo(hub, rid)
+    for (const news of events) {
+      if (news.to <= applied) continue
+      for (const uid of applyEvent(hub, rid, roomId, news)) concerned.add(uid)
+      rememberNews(hub, rid, news)
+    }
+  })
+  for (const uid of concerned) markNews(hub, uid)
+  for (const uid of concerned) wake(hub, uid)
+}
+
+/** The position in a room up to which this shard was told, 0 for an unknown room. */
+function appliedUpTo(hub: HubContext, rid: number): number {
+  const row = hub.sql
+    .exec<{ to_pos: number }>('SELECT to_pos FROM log WHERE rid = ? ORDER BY pos DESC LIMIT 1', rid)
+    .toArray()[0]
+  return row?.to_pos ?? 0
+}
+
+/** Returns the users who have news by this event. */
+function applyEvent(hub: HubContext, rid: number, roomId: string, news: EventNews): number[] {
+  const before = joinedMembers(hub, rid)
+  const [first, ...others] = news.memberships.filter((change) => change.prev !== change.next)
+  const position = nextPosition(hub)
+  insertLog(hub, position, rid, news, first, notifyOutcome(hub, roomId, before, news))
+  for (const change of news.memberships) applyMembership(hub, rid, news, change, position)
+  // A resolution can change several memberships at once; each has a row to be found by.
+  for (const change of others) insertMembershipLog(hub, rid, news, change)
+  if (news.memberships.length > 0) forgetMembers(hub, rid)
+  const changed = news.memberships.map(({ userId }) => internUser(hub, userId))
+  return [...new Set([...before.keys(), ...changed])]
+}
+
+function insertLog(
+  hub: HubContext,
+  position: number,
+  rid: number,
+  news: EventNews,
+  change: MembershipNews | undefined,
+  notify: string | null,
+): void {
+  hub.sql.exec(
+    'INSERT INTO log (pos, rid, from_pos, to_pos, event_id, uid, prev, next, notify) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+    position,
+    rid,
+    news.from,
+    news.to,
+    news.eventId,
+    change ? internUser(hub, change.userId) : null,
+    change?.prev ?? null,
+    change?.next ?? null,
+    notify,
+  )
+}
+
+function insertMembershipLog(hub: HubContext, rid: number, news: EventNews, change: MembershipNews): void {
+  hub.sql.exec(
+    'INSERT INTO log (pos, rid, from_pos, to_pos, uid, prev, next) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    nextPosition(hub),
+    rid,
+    news.to,
+    news.to,
+    internUser(hub, change.userId),
+    change.prev,
+    change.next,
+  )
+}
+
+function applyMembership(
+  hub: HubContext,
+  rid: number,
+  news: EventNews,
+  change: MembershipNews,
+  position: number,
+): void {
+  const uid = internUser(hub, change.userId)
+  if (change.prev === change.next) {
+    // The same membership with another profile.
+    hub.sql.exec(
+      'UPDATE user_room SET display_name = ? WHERE uid = ? AND rid = ?',
+      change.displayName ?? null,
+      uid,
+      rid,
+    )
+    return
+  }
+  hub.sql.exec(
+    `INSERT INTO user_room (uid, rid, membership, log_pos, room_pos, display_name, stripped)
+     VALUES (?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (uid, rid) DO UPDATE SET membership = excluded.membership, log_pos = excluded.log_pos,
+       room_pos = excluded.room_pos, display_name = excluded.display_name, stripped = excluded.stripped, forgotten = 0`,
+    uid,
+    rid,
+    change.next ?? 'leave',
+    position,
+    news.to,
+    change.displayName ?? null,
+    change.stripped ? JSON.stringify(change.stripped) : null,
+  )
+  // Unread counts start at the join.
+  if (change.next === 'join') {
+    hub.sql.exec('INSERT OR REPLACE INTO unread VALUES (?, ?, ?, 0, 0)', uid, rid, position)
+  }
+}
+
+/**
+ * The room position that a sync token of this shard stands for: the last event of the room that had been told then.
+ * 0 for a room that was not known yet.
+ */
+export function roomPositionAt(
+  hub: HubContext,
+  roomId: Parameters<typeof findRoom>[1],
+  position: number,
+): number {
+  const rid = findRoom(hub, roomId)
+  if (rid === undefined) return 0
+  const row = hub.sql
+    .exec<{ to_pos: number }>(
+      'SELECT to_pos FROM log WHERE rid = ? AND pos <= ? ORDER BY pos DESC LIMIT 1',
+      rid,
+      position,
+    )
+    .toArray()[0]
+  return row?.to_pos ?? 0
+}

@@ -1,0 +1,80 @@
+// Setting read receipts. Specification: client-server API, "Receipts"; "Read and unread markers".
+
+import type { EventId, RoomId, UserId } from '../matrix/event.ts'
+import { nextPosition, transact, type HubContext } from './context.ts'
+import { findUser, internRoom } from './interned.ts'
+import { joinedMembers } from './members.ts'
+import { markRead } from './unread.ts'
+import { wakeUser } from './waiters.ts'
+
+export interface ReceiptRequest {
+  readonly userId: UserId
+  readonly roomId: RoomId
+  readonly type: 'm.read' | 'm.read.private'
+  readonly eventId: EventId
+  /** Absent for unthreaded receipts. */
+  readonly threadId?: string
+  /** Milliseconds. */
+  readonly ts: number
+}
+
+/** Stores a receipt, if it is newer than the one before, clears the unread counts it covers and tells the room. */
+export function setReceipt(hub: HubContext, request: ReceiptRequest): void {
+  const rid = internRoom(hub, request.roomId)
+  const read = logPositionOf(hub, rid, request.eventId)
+  const known = knownReceipt(hub, rid, request)
+  // Receipts move forward only. An event that this shard was never told about is taken as it is.
+  if (known !== undefined && read !== undefined && read.roomPos <= known) return
+  transact(hub, () => {
+    hub.sql.exec(
+      `INSERT OR REPLACE INTO receipts (rid, user_id, type, thread, event_id, ts, room_pos, pos)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      rid,
+      request.userId,
+      request.type,
+      request.threadId ?? '',
+      request.eventId,
+      request.ts,
+      read?.roomPos ?? 0,
+      nextPosition(hub),
+    )
+    const uid = findUser(hub, request.userId)
+    if (uid !== undefined && read !== undefined) markRead(hub, uid, rid, read.position)
+  })
+  wakeReaders(hub, rid, request)
+}
+
+function knownReceipt(hub: HubContext, rid: number, request: ReceiptRequest): number | undefined {
+  return hub.sql
+    .exec<{ room_pos: number }>(
+      'SELECT room_pos FROM receipts WHERE rid = ? AND user_id = ? AND type = ? AND thread = ?',
+      rid,
+      request.userId,
+      request.type,
+      request.threadId ?? '',
+    )
+    .toArray()[0]?.room_pos
+}
+
+function logPositionOf(
+  hub: HubContext,
+  rid: number,
+  eventId: EventId,
+): { position: number; roomPos: number } | undefined {
+  const row = hub.sql
+    .exec<{ pos: number; to_pos: number }>(
+      'SELECT pos, to_pos FROM log WHERE rid = ? AND event_id = ? ORDER BY pos DESC LIMIT 1',
+      rid,
+      eventId,
+    )
+    .toArray()[0]
+  return row && { position: row.pos, roomPos: row.to_pos }
+}
+
+function wakeReaders(hub: HubContext, rid: number, request: ReceiptRequest): void {
+  const own = findUser(hub, request.userId)
+  // Private receipts are shown to nobody else.
+  const readers =
+    request.type === 'm.read.private' ? [] : [...joinedMembers(hub, rid).keys()].filter((uid) => uid !== own)
+  for (const uid of own === undefined ? readers : [...readers, own]) wakeUser(hub, uid)
+}

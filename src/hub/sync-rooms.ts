@@ -1,0 +1,133 @@
+// Which of a user's rooms changed in a window of the log, and over which range of the room.
+
+import type { RoomId } from '../matrix/event.ts'
+import type { HubContext } from './context.ts'
+import { roomIdOf } from './interned.ts'
+
+export interface RoomChange {
+  readonly rid: number
+  readonly roomId: RoomId
+  /** The user's membership at the end of the window. */
+  readonly membership: string
+  /** The range (from, to] of room positions; `from` is absent where the client must be told everything. */
+  readonly from?: number
+  readonly to: number
+  /** Stripped state as JSON text, for invites and knocks. */
+  readonly stripped: string | null
+  /** Whether the user was joined at the start of the window or became so in it. */
+  readonly wasJoined: boolean
+}
+
+interface MembershipRow {
+  readonly rid: number
+  readonly membership: string
+  readonly log_pos: number
+  readonly room_pos: number
+  readonly stripped: string | null
+  readonly [column: string]: SqlStorageValue
+}
+
+// Beyond this many log rows each room is looked up by itself instead of reading the whole window.
+const longestScan = 2000
+
+/** The rooms with something to tell in (since, upTo]. `since` 0: all of them. */
+export function changedRooms(
+  hub: HubContext,
+  uid: number,
+  since: number,
+  upTo: number,
+  options: { readonly includeLeave: boolean },
+): RoomChange[] {
+  const rows = hub.sql
+    .exec<MembershipRow>(
+      'SELECT rid, membership, log_pos, room_pos, stripped FROM user_room WHERE uid = ? AND forgotten = 0',
+      uid,
+    )
+    .toArray()
+  const windows = since === 0 ? undefined : roomWindows(hub, since, upTo)
+  return rows.flatMap((row) => {
+    if (row.log_pos > upTo) return []
+    if (since === 0) return firstSight(hub, row, upTo, options.includeLeave)
+    if (row.log_pos > since) return membershipChange(hub, uid, row, since, upTo)
+    if (row.membership !== 'join') return []
+    const window = windows ? windows.get(row.rid) : roomWindow(hub, row.rid, since, upTo)
+    return window ? [change(hub, row, window, true)] : []
+  })
+}
+
+interface Window {
+  readonly from: number
+  readonly to: number
+}
+
+function change(
+  hub: HubContext,
+  { rid, membership, stripped }: MembershipRow,
+  range: { readonly from?: number; readonly to: number },
+  wasJoined: boolean,
+): RoomChange {
+  return { rid, roomId: roomIdOf(hub, rid), membership, stripped, wasJoined, ...range }
+}
+
+// Without a position to go on from: everything about joined rooms, and about left ones where asked for.
+function firstSight(hub: HubContext, row: MembershipRow, upTo: number, includeLeave: boolean): RoomChange[] {
+  if (row.membership === 'join') {
+    const to = roomWindow(hub, row.rid, 0, upTo)?.to ?? row.room_pos
+    return [change(hub, row, { to }, true)]
+  }
+  const left = row.membership === 'leave' || row.membership === 'ban'
+  return left && !includeLeave ? [] : [change(hub, row, { to: row.room_pos }, true)]
+}
+
+/** A room whose membership changed in the window. */
+function membershipChange(
+  hub: HubContext,
+  uid: number,
+  row: MembershipRow,
+  since: number,
+  upTo: number,
+): RoomChange[] {
+  const first = hub.sql
+    .exec<{ prev: string | null; from_pos: number }>(
+      'SELECT prev, from_pos FROM log WHERE rid = ? AND pos > ? AND pos <= ? AND uid = ? ORDER BY pos LIMIT 1',
+      row.rid,
+      since,
+      upTo,
+      uid,
+    )
+    .toArray()[0]
+  const window = roomWindow(hub, row.rid, since, upTo)
+  if (row.membership === 'join') {
+    // Newly joined, or left and joined again in the window: the client starts over with full state.
+    return [change(hub, row, { to: window?.to ?? row.room_pos }, true)]
+  }
+  const wasJoined = first?.prev === 'join'
+  const from = wasJoined && window ? { from: window.from } : {}
+  return [change(hub, row, { ...from, to: row.room_pos }, wasJoined)]
+}
+
+/** What the log has of each room in a window; undefined where the window is too long to be read as a whole. */
+function roomWindows(hub: HubContext, since: number, upTo: number): Map<number, Window> | undefined {
+  if (upTo - since > longestScan) return undefined
+  const rows = hub.sql.exec<{ rid: number; first: number; last: number }>(
+    `SELECT rid, min(from_pos) AS first, max(to_pos) AS last FROM log WHERE pos > ? AND pos <= ? GROUP BY rid`,
+    since,
+    upTo,
+  )
+  return new Map([...rows].map(({ rid, first, last }) => [rid, { from: first, to: last }]))
+}
+
+function roomWindow(hub: HubContext, rid: number, since: number, upTo: number): Window | undefined {
+  const end = (order: 'ASC' | 'DESC') =>
+    hub.sql
+      .exec<{ from_pos: number; to_pos: number }>(
+        `SELECT from_pos, to_pos FROM log WHERE rid = ? AND pos > ? AND pos <= ? ORDER BY pos ${order} LIMIT 1`,
+        rid,
+        since,
+        upTo,
+      )
+      .toArray()[0]
+  const first = end('ASC')
+  const last = end('DESC')
+  return first && last && { from: first.from_pos, to: last.to_pos }
+}

@@ -1,0 +1,234 @@
+// What a client has to be told since a position: which rooms to ask for which range, and everything the Hub knows
+// itself. The Worker renders it (client/sync.ts); rooms are asked only where the newest events in memory do not do.
+// Specification: client-server API, "Syncing".
+
+import type { RoomId, UserId } from '../matrix/event.ts'
+import type { JsonObject } from '../matrix/json.ts'
+import { globalAccountDataSince, roomAccountDataSince, type AccountData } from './account-data.ts'
+import type { HubContext } from './context.ts'
+import { getFilter } from './filters.ts'
+import { internUser, roomIdOf } from './interned.ts'
+import { ignoredUsers } from './notify.ts'
+import { receiptsIn, receiptsSince } from './receipts.ts'
+import { recentNews } from './recent-news.ts'
+import type { EventNews } from './room-news.ts'
+import { changedRooms, type RoomChange } from './sync-rooms.ts'
+import { typingSequence, typingSince } from './typing.ts'
+import { unreadCounts, type UnreadCounts } from './unread.ts'
+
+export interface SyncRequest {
+  readonly userId: UserId
+  readonly deviceId: string
+  /** Absent for an initial sync. */
+  readonly since?: SyncPosition
+  /** Every room with its whole state, whatever `since` says. */
+  readonly fullState: boolean
+  /** Whether rooms that were left come with an initial sync. */
+  readonly includeLeave: boolean
+}
+
+/** Where a client has read up to: a position in the log, and one in who is typing. */
+export interface SyncPosition {
+  readonly log: number
+  readonly typing: number
+}
+
+export interface SyncPlan {
+  /** Nothing to tell: the client may wait. */
+  readonly idle: boolean
+  readonly next: SyncPosition
+  readonly join: readonly JoinedRoom[]
+  readonly leave: readonly LeftRoom[]
+  readonly invite: readonly OfferedRoom[]
+  readonly knock: readonly OfferedRoom[]
+  readonly accountData: readonly AccountData[]
+  /** Users whose messages are not shown to this one. */
+  readonly ignored: readonly string[]
+}
+
+export interface JoinedRoom {
+  readonly roomId: RoomId
+  /** The room's range (from, to]; `from` is absent where the client knows nothing of the room. */
+  readonly from?: number
+  readonly to: number
+  /** The events of the range, where memory holds all of them and none needs the room's own answer. */
+  readonly news?: readonly EventNews[]
+  readonly typing?: readonly string[]
+  readonly receipts?: JsonObject
+  readonly accountData: readonly AccountData[]
+  readonly unread: UnreadCounts
+}
+
+export interface LeftRoom {
+  readonly roomId: RoomId
+  readonly from?: number
+  readonly to: number
+  /** Whether the user was in the room before: an invite that was turned down leaves no timeline behind it. */
+  readonly wasJoined: boolean
+}
+
+export interface OfferedRoom {
+  readonly roomId: RoomId
+  readonly stripped: readonly JsonObject[]
+}
+
+const nothing = { join: [], leave: [], invite: [], knock: [], accountData: [], ignored: [] }
+
+/** The plan for a sync as of now. Reads only. An idle answer costs no query. */
+export function planSync(hub: HubContext, request: SyncRequest): SyncPlan {
+  const uid = internUser(hub, request.userId)
+  const next = { log: hub.position, typing: typingSequence(hub) }
+  const since = request.since?.log ?? 0
+  const news = since < (hub.newsAt.get(uid) ?? hub.bootPosition)
+  const typing = (request.since?.typing ?? 0) < next.typing
+  if (request.since && !request.fullState && !news && !typing) return { ...nothing, idle: true, next }
+  const scope: Scope = { hub, uid, request, since, upTo: next.log }
+  const changes = changedRooms(hub, uid, since, next.log, request)
+  const offered = changes.filter(({ membership }) => membership === 'invite' || membership === 'knock')
+  const ignored = ignoredUsers(hub, uid)
+  const plan = {
+    next,
+    join: joinedRooms(scope, changes),
+    leave: leftRooms(scope, changes),
+    invite: offeredRooms(offered, 'invite').filter((room) => !isIgnoredInvite(room, request.userId, ignored)),
+    knock: offeredRooms(offered, 'knock'),
+    accountData: globalAccountDataSince(hub, uid, since, next.log),
+    ignored,
+  }
+  const empty = [plan.join, plan.leave, plan.invite, plan.knock, plan.accountData].every(
+    (part) => part.length === 0,
+  )
+  return { ...plan, idle: empty && request.since !== undefined && !request.fullState }
+}
+
+/** The JSON text of the user's stored filter, undefined for an unknown id. */
+export function filterOf(hub: HubContext, userId: UserId, filterId: string): string | undefined {
+  return getFilter(hub, internUser(hub, userId), filterId)
+}
+
+interface Scope {
+  readonly hub: HubContext
+  readonly uid: number
+  readonly request: SyncRequest
+  readonly since: number
+  readonly upTo: number
+}
+
+function joinedRooms(scope: Scope, changes: readonly RoomChange[]): JoinedRoom[] {
+  const { hub, uid, request, since, upTo } = scope
+  const initial = request.since === undefined
+  const accountData = Map.groupBy(roomAccountDataSince(hub, uid, initial ? 0 : since, upTo), ({ rid }) => rid)
+  const receipts = initial ? undefined : receiptsSince(hub, request.userId, since, upTo)
+  const typing = new Map(
+    typingSince(hub, initial ? 0 : (request.since?.typing ?? 0)).map(({ rid, userIds }) => [rid, userIds]),
+  )
+  const joined = changes.filter(({ membership }) => membership === 'join')
+  const known = new Set(joined.map(({ rid }) => rid))
+  const others = initial ? [] : quietRooms(scope, [accountData, receipts ?? new Map(), typing], known)
+  return [...joined, ...others].map((change) => {
+    const { rid, from, to } = change
+    const fresh = from === undefined
+    const news = fresh || request.fullState ? undefined : simpleNews(hub, rid, from, to)
+    const roomReceipts = receipts && !fresh ? receipts.get(rid) : receiptsIn(hub, request.userId, rid)
+    const users = typing.get(rid)
+    return {
+      roomId: roomIdOf(hub, rid),
+      ...(from === undefined ? {} : { from }),
+      to,
+      ...(news ? { news } : {}),
+      ...(users && (users.length > 0 || !fresh) ? { typing: users } : {}),
+      ...(roomReceipts ? { receipts: roomReceipts } : {}),
+      accountData: (fresh ? roomAccountDataSince(hub, uid, 0, upTo) : (accountData.get(rid) ?? [])).filter(
+        (entry) => !('rid' in entry) || entry.rid === rid,
+      ),
+      unread: unreadCounts(hub, uid, rid, upTo),
+    }
+  })
+}
+
+/** Joined rooms without new events in which something else is new, or all of them where the full state is wanted. */
+function quietRooms(
+  { hub, uid, upTo, request }: Scope,
+  sources: readonly ReadonlyMap<number, unknown>[],
+  known: ReadonlySet<number>,
+): RoomChange[] {
+  const rids = new Set(sources.flatMap((source) => [...source.keys()]))
+  if (request.fullState) for (const rid of allJoined(hub, uid)) rids.add(rid)
+  return [...rids]
+    .filter((rid) => !known.has(rid))
+    .flatMap((rid): RoomChange[] => {
+      const row = hub.sql
+        .exec<{ membership: string }>('SELECT membership FROM user_room WHERE uid = ? AND rid = ?', uid, rid)
+        .toArray()[0]
+      if (row?.membership !== 'join') return []
+      const end = liveEnd(hub, rid, upTo)
+      return [
+        {
+          rid,
+          roomId: roomIdOf(hub, rid),
+          membership: 'join',
+          from: end,
+          to: end,
+          stripped: null,
+          wasJoined: true,
+        },
+      ]
+    })
+}
+
+function allJoined(hub: HubContext, uid: number): number[] {
+  return hub.sql
+    .exec<{ rid: number }>("SELECT rid FROM user_room WHERE uid = ? AND membership = 'join'", uid)
+    .toArray()
+    .map((row) => row.rid)
+}
+
+function liveEnd(hub: HubContext, rid: number, upTo: number): number {
+  const row = hub.sql
+    .exec<{ to_pos: number }>(
+      'SELECT to_pos FROM log WHERE rid = ? AND pos <= ? ORDER BY pos DESC LIMIT 1',
+      rid,
+      upTo,
+    )
+    .toArray()[0]
+  return row?.to_pos ?? 0
+}
+
+// Memberships change summaries and lazily loaded members, and resolved state comes from the room alone.
+function simpleNews(hub: HubContext, rid: number, from: number, to: number): EventNews[] | undefined {
+  if (from === to) return []
+  const news = recentNews(hub, rid, from, to)
+  const simple = news?.every(({ resolved, event }) => !resolved && event['type'] !== 'm.room.member')
+  return simple ? news : undefined
+}
+
+function leftRooms({ hub, request }: Scope, changes: readonly RoomChange[]): LeftRoom[] {
+  if (request.since === undefined && !request.includeLeave) return []
+  return changes
+    .filter(({ membership }) => membership === 'leave' || membership === 'ban')
+    .map(({ rid, from, to, wasJoined }) => ({
+      roomId: roomIdOf(hub, rid),
+      ...(from === undefined ? {} : { from }),
+      to,
+      wasJoined,
+    }))
+}
+
+function offeredRooms(changes: readonly RoomChange[], membership: string): OfferedRoom[] {
+  return changes
+    .filter((change) => change.membership === membership)
+    .map(({ roomId, stripped }) => ({
+      roomId,
+      // Written by `applyMembership` alone.
+      stripped: stripped === null ? [] : (JSON.parse(stripped) as JsonObject[]),
+    }))
+}
+
+// Invites by ignored users are not shown.
+function isIgnoredInvite(room: OfferedRoom, userId: string, ignored: readonly string[]): boolean {
+  const own = room.stripped.find(
+    (event) => event['type'] === 'm.room.member' && event['state_key'] === userId,
+  )
+  const sender = own?.['sender']
+  return typeof sender === 'string' && ignored.includes(sender)
+}

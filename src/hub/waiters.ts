@@ -1,0 +1,62 @@
+// Waking those who wait. A waiting client is a socket between its Worker and this object that survives hibernation,
+// so that it pins nothing in memory; what it waits for is in the socket's attachment.
+
+import type { HubContext } from './context.ts'
+import { internUser } from './interned.ts'
+import { planSync, type SyncRequest } from './sync.ts'
+
+/** Remembers that a user has news as of now. */
+export function markNews(hub: HubContext, uid: number): void {
+  hub.newsAt.set(uid, hub.position)
+}
+
+/** Marks news and wakes the user's waiting syncs. */
+export function wakeUser(hub: HubContext, uid: number): void {
+  markNews(hub, uid)
+  wake(hub, uid)
+}
+
+/** Answers the waiting syncs of a user who has news. A sync that its news do not concern goes on waiting. */
+export function wake(hub: HubContext, uid: number): void {
+  for (const socket of hub.sockets(waiterTag(uid))) {
+    // Written by `attachWaiter` alone.
+    const request = socket.deserializeAttachment() as SyncRequest | null
+    if (!request) continue
+    const plan = planSync(hub, request)
+    if (plan.idle) continue
+    // The attachment is emptied so that the next wake does not answer it again.
+    socket.serializeAttachment(null)
+    socket.send(JSON.stringify(plan))
+    socket.close(1000)
+  }
+}
+
+/** The tag under which the waiting syncs of a user are found. */
+export function waiterTag(uid: number): string {
+  return `u${uid}`
+}
+
+/** Ends the waiting syncs of a user, of one device or of all: their next request finds out why. */
+export function dropWaiters(hub: HubContext, uid: number, deviceId?: string): void {
+  for (const socket of hub.sockets(waiterTag(uid))) {
+    const request = socket.deserializeAttachment() as SyncRequest | null
+    if (!request || deviceId === undefined || request.deviceId === deviceId) socket.close(1001)
+  }
+}
+
+/**
+ * Answers a sync at once when there is something to tell, else accepts a socket on which the plan will come. Checking
+ * and accepting is one synchronous block: no news can fall between the two.
+ */
+export function pollSync(
+  hub: HubContext,
+  request: SyncRequest,
+  accept: (socket: WebSocket, tag: string) => void,
+): Response {
+  const plan = planSync(hub, request)
+  if (!plan.idle) return Response.json(plan)
+  const { 0: client, 1: server } = new WebSocketPair()
+  accept(server, waiterTag(internUser(hub, request.userId)))
+  server.serializeAttachment(request)
+  return new Response(null, { status: 101, webSocket: client })
+}

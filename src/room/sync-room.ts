@@ -1,0 +1,146 @@
+// A room's part of a /sync answer, as finished JSON text: timeline, state and summary of a range of positions.
+// Never reads past `to`: what comes later belongs to the next sync.
+// Specification: client-server API, "Syncing", "Lazy-loading room members"; room summary.
+
+import type { RoomEventFilter } from '../matrix/filter.ts'
+import { compileEventFilter, projectFields } from '../matrix/filter-match.ts'
+import type { JsonObject } from '../matrix/json.ts'
+import { syncEvent } from './client-event.ts'
+import { identity, type RoomContext } from './context.ts'
+import { eventByEid, eventsBetween, type StoredEvent } from './events.ts'
+import { roomSummary } from './room-summary.ts'
+import { allState, eidAtPosition, findSlot, stateDelta } from './state-at.ts'
+import { visibleEvents } from './visibility.ts'
+
+export interface RoomSyncRequest {
+  readonly userId: string
+  readonly deviceId: string
+  /** The range (from, to] of positions; without `from` the client knows nothing of the room. */
+  readonly from?: number
+  readonly to: number
+  /** Whether the user was joined all through the range, and so may see all of it. */
+  readonly joinedThroughout: boolean
+  /** The whole state although the client knows the room. */
+  readonly fullState: boolean
+  readonly useStateAfter: boolean
+  readonly limit: number
+  readonly timeline?: RoomEventFilter
+  readonly state?: RoomEventFilter
+  readonly lazyLoadMembers: boolean
+  readonly eventFields?: readonly string[]
+  readonly federationFormat: boolean
+  /** Users whose messages are left out. */
+  readonly ignored: readonly string[]
+}
+
+// Bounds the work of one answer when a filter lets little through.
+const longestScan = 2000
+const scanStep = 100
+
+interface Timeline {
+  /** In the order of the room. */
+  readonly events: readonly StoredEvent[]
+  readonly limited: boolean
+  /** The position before the first event of the timeline. */
+  readonly start: number
+}
+
+/** The members `timeline`, `state` (or `state_after`) and `summary` as JSON text without the braces around them. */
+export function syncRoom(room: RoomContext, request: RoomSyncRequest): string {
+  const timeline = readTimeline(room, request)
+  const state = readState(room, request, timeline)
+  const summary = roomSummary(room, request.userId, request.from, request.to)
+  const render = renderer(room, request)
+  const parts = [
+    `"timeline":{"events":[${timeline.events.map(render).join()}],"limited":${timeline.limited},"prev_batch":"t${timeline.start}"}`,
+    `"${request.useStateAfter ? 'state_after' : 'state'}":{"events":[${state.map(render).join()}]}`,
+  ]
+  if (summary) parts.push(`"summary":${JSON.stringify(summary)}`)
+  return parts.join()
+}
+
+function renderer(room: RoomContext, request: RoomSyncRequest): (stored: StoredEvent) => string {
+  return (stored) => {
+    const event: JsonObject = request.federationFormat ? stored.event.pdu : syncEvent(room, stored, request)
+    return JSON.stringify(request.eventFields ? projectFields(event, request.eventFields) : event)
+  }
+}
+
+function readTimeline(room: RoomContext, request: RoomSyncRequest): Timeline {
+  const { to, limit } = request
+  const from = request.from ?? 0
+  const matches = compileEventFilter(request.timeline)
+  const { roomId } = identity(room)
+  const found: StoredEvent[] = []
+  let next = to
+  while (next > from && found.length <= limit && to - next < longestScan) {
+    const batch = eventsBetween(room, from + 1, next, 'b', Math.min(scanStep, Math.max(limit + 1, 10)))
+    const seen = request.joinedThroughout ? batch : visibleEvents(room, request.userId, batch)
+    found.push(
+      ...seen.filter(
+        (stored) => !isIgnored(request, stored) && matches({ ...stored.event, room_id: roomId }),
+      ),
+    )
+    next = (batch.at(-1)?.eid ?? from + 1) - 1
+  }
+  const events = found.slice(0, limit).reverse()
+  const first = events[0]
+  const limited = found.length > limit || next > from
+  // Without a gap the timeline reaches back to where the client was.
+  const start = limited ? (first ? first.eid - 1 : to) : from
+  return { events, limited, start }
+}
+
+// State is shown whoever sent it: without it the room cannot be understood.
+function isIgnored({ ignored }: RoomSyncRequest, { event }: StoredEvent): boolean {
+  return event.state_key === undefined && ignored.includes(event.sender)
+}
+
+function readState(room: RoomContext, request: RoomSyncRequest, timeline: Timeline): StoredEvent[] {
+  const slots = stateSlots(room, request, timeline)
+  const senders = new Set<string>(timeline.events.map(({ event }) => event.sender))
+  const { roomId } = identity(room)
+  const matches = compileEventFilter(request.state)
+  const wanted = ({ event }: StoredEvent) =>
+    matches({ ...event, room_id: roomId }) &&
+    (!request.lazyLoadMembers ||
+      event.type !== 'm.room.member' ||
+      senders.has(event.state_key ?? '') ||
+      event.state_key === request.userId)
+  const state = [...slots.values()].filter((eid) => eid !== 0).map((eid) => eventByEid(room, eid))
+  const result = new Map(state.filter(wanted).map((stored) => [stored.eid, stored]))
+  if (request.lazyLoadMembers) {
+    for (const stored of sendersMembers(room, request, timeline, senders)) result.set(stored.eid, stored)
+  }
+  return [...result.values()]
+}
+
+/** Slot → eid of what belongs into the state section. */
+function stateSlots(
+  room: RoomContext,
+  { from, to, fullState, useStateAfter }: RoomSyncRequest,
+  timeline: Timeline,
+): Map<number, number> {
+  const whole = from === undefined || fullState
+  if (useStateAfter) return whole ? allState(room, to) : stateDelta(room, from, to)
+  const slots = whole ? allState(room, timeline.start) : stateDelta(room, from, timeline.start)
+  // What state resolution or the filter keeps out of the timeline would be lost to the client otherwise.
+  const shown = new Set(timeline.events.map(({ eid }) => eid))
+  for (const [slot, eid] of stateDelta(room, timeline.start, to)) if (!shown.has(eid)) slots.set(slot, eid)
+  return slots
+}
+
+// Lazily loaded members: those of the timeline's senders, as of the start of the timeline.
+function sendersMembers(
+  room: RoomContext,
+  { to, useStateAfter }: RoomSyncRequest,
+  timeline: Timeline,
+  senders: ReadonlySet<string>,
+): StoredEvent[] {
+  const shown = new Set(timeline.events.map(({ eid }) => eid))
+  return [...senders].flatMap((sender) => {
+    const slot = findSlot(room, 'm.room.member', sender)
+    const eid = slot === undefined ? 0 : eidAtPosition(room, useStateAfter ? to : timeline.start, slot)
+    return eid === 0 || (shown.has(eid) && !useStateAfter) ? [] : [eventByEid(room, eid)]
+  })
+}
