@@ -1,0 +1,38 @@
+// Access, refresh and login tokens, as hashes. Specification: client-server API, "Using access tokens".
+
+import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+import type { UserId } from '../../matrix/event.ts'
+
+export const sessions = sqliteTable(
+  'sessions',
+  {
+    tokenHash: text('token_hash').primaryKey(),
+    userId: text('user_id').$type<UserId>().notNull(),
+    deviceId: text('device_id').notNull(),
+    generation: integer('generation').notNull(),
+    createdAt: integer('created_at').notNull(),
+    expiresAt: integer('expires_at'),
+    supersedes: text('supersedes'),
+  },
+  (table) => [index('sessions_device').on(table.userId, table.deviceId)],
+)
+
+export const refreshTokens = sqliteTable(
+  'refresh_tokens',
+  {
+    tokenHash: text('token_hash').primaryKey(),
+    userId: text('user_id').$type<UserId>().notNull(),
+    deviceId: text('device_id').notNull(),
+    generation: integer('generation').notNull(),
+    createdAt: integer('created_at').notNull(),
+    supersedes: text('supersedes'),
+    invalidatedAt: integer('invalidated_at'),
+  },
+  (table) => [index('refresh_tokens_device').on(table.userId, table.deviceId)],
+)
+
+export const loginTokens = sqliteTable('login_tokens', {
+  tokenHash: text('token_hash').primaryKey(),
+  userId: text('user_id').$type<UserId>().notNull(),
+  expiresAt: integer('expires_at').notNull(),
+})

@@ -1,0 +1,139 @@
+// Local users in D1.
+
+import { and, eq, inArray, isNull, sql } from 'drizzle-orm'
+import type { Env } from '../env.ts'
+import type { UserId } from '../matrix/event.ts'
+import { database, isUniqueViolation, statement } from './database.ts'
+import { profiles } from './schema/profiles.ts'
+import { loginTokens, refreshTokens, sessions } from './schema/sessions.ts'
+import { users } from './schema/users.ts'
+
+export type User = typeof users.$inferSelect
+
+// D1 takes at most 100 parameters in a query.
+const parametersPerQuery = 100
+
+/** A local user, also a deactivated one. */
+export async function findUser(env: Env, userId: UserId): Promise<User | undefined> {
+  return await database(env).select().from(users).where(eq(users.userId, userId)).get()
+}
+
+/** The Hub shard of a local user, undefined for one who does not exist or was deactivated. */
+export async function shardOf(env: Env, userId: UserId): Promise<number | undefined> {
+  const row = await database(env)
+    .select({ shard: users.shard })
+    .from(users)
+    .where(and(eq(users.userId, userId), isNull(users.deactivatedAt)))
+    .get()
+  return row?.shard
+}
+
+/** Those of some user ids that are local users who exist and are not deactivated, with their Hub shard. */
+export async function findLocalUsers(
+  env: Env,
+  userIds: readonly UserId[],
+): Promise<{ userId: UserId; shard: number }[]> {
+  const chunks = Array.from({ length: Math.ceil(userIds.length / parametersPerQuery) }, (_, n) =>
+    userIds.slice(n * parametersPerQuery, (n + 1) * parametersPerQuery),
+  )
+  const found = await Promise.all(
+    chunks.map((chunk) =>
+      database(env)
+        .select({ userId: users.userId, shard: users.shard })
+        .from(users)
+        .where(and(inArray(users.userId, chunk), isNull(users.deactivatedAt))),
+    ),
+  )
+  return found.flat()
+}
+
+export interface NewUser {
+  readonly userId: UserId
+  readonly shard: number
+  /** PHC string; null for an account that no password opens. */
+  readonly passwordHash: string | null
+  readonly admin: boolean
+  readonly guest: boolean
+  readonly createdAt: number
+}
+
+/** Adds a user with an empty profile. Answers false when the user id is taken, also by a deactivated user. */
+export async function insertUser(env: Env, user: NewUser): Promise<boolean> {
+  const db = database(env)
+  try {
+    await db.batch([db.insert(users).values(user), db.insert(profiles).values({ userId: user.userId })])
+    return true
+  } catch (error) {
+    if (isUniqueViolation(error)) return false
+    throw error
+  }
+}
+
+/**
+ * Adds a user whose registration went through interactive authentication: the authentication session is used up and
+ * the use of its registration token counted in the same transaction. Whether the token makes an administrator is
+ * read there. `session-used` when another request used the session up before.
+ */
+export async function insertUserOnce(
+  env: Env,
+  user: Omit<NewUser, 'admin'>,
+  authSession: string,
+): Promise<'created' | 'user-in-use' | 'session-used'> {
+  const ofSession = sql`SELECT registration_token FROM interactive_auth_sessions WHERE session_id = ${authSession}`
+  const statements = [
+    sql`
+      INSERT INTO users (user_id, shard, password_hash, admin, guest, created_at)
+      SELECT ${user.userId}, ${user.shard}, ${user.passwordHash},
+        ifnull((SELECT makes_admin FROM registration_tokens WHERE token = a.registration_token), 0),
+        ${user.guest ? 1 : 0}, ${user.createdAt}
+      FROM interactive_auth_sessions a WHERE a.session_id = ${authSession}`,
+    sql`
+      INSERT INTO profiles (user_id)
+      SELECT ${user.userId} FROM interactive_auth_sessions WHERE session_id = ${authSession}`,
+    sql`UPDATE registration_tokens SET completed = completed + 1 WHERE token = (${ofSession})`,
+    sql`DELETE FROM interactive_auth_sessions WHERE session_id = ${authSession}`,
+  ]
+  try {
+    const [inserted] = await env.DB.batch(statements.map((query) => statement(env, query)))
+    return (inserted?.meta.changes ?? 0) > 0 ? 'created' : 'session-used'
+  } catch (error) {
+    if (isUniqueViolation(error)) return 'user-in-use'
+    throw error
+  }
+}
+
+/** Makes a guest a full user with a password. Answers false when the user is no guest any more. */
+export async function upgradeGuest(env: Env, userId: UserId, passwordHash: string): Promise<boolean> {
+  const result = await database(env)
+    .update(users)
+    .set({ guest: false, passwordHash })
+    .where(and(eq(users.userId, userId), eq(users.guest, true)))
+  return result.meta.changes > 0
+}
+
+/** Replaces a user's password. Answers false for a user who was deactivated meanwhile. */
+export async function setPasswordHash(env: Env, userId: UserId, passwordHash: string): Promise<boolean> {
+  const result = await database(env)
+    .update(users)
+    .set({ passwordHash })
+    .where(and(eq(users.userId, userId), isNull(users.deactivatedAt)))
+  return result.meta.changes > 0
+}
+
+/** Ends an account for good: no password, no tokens, an empty profile. The user id stays taken. */
+export async function deactivateUser(env: Env, userId: UserId, erase: boolean, now: number): Promise<void> {
+  const db = database(env)
+  await db.batch([
+    db
+      .update(users)
+      .set({ passwordHash: null, deactivatedAt: now, admin: false, erased: erase })
+      .where(eq(users.userId, userId)),
+    db.delete(sessions).where(eq(sessions.userId, userId)),
+    db.delete(refreshTokens).where(eq(refreshTokens.userId, userId)),
+    db.delete(loginTokens).where(eq(loginTokens.userId, userId)),
+    db
+      .update(profiles)
+      .set({ displayname: null, avatarUrl: null, fields: '{}' })
+      .where(eq(profiles.userId, userId)),
+  ])
+}
