@@ -3,6 +3,7 @@
 import { config } from '../config.ts'
 import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
+import type { AppContext } from './app-type.ts'
 
 /** Refuses with 429 M_LIMIT_EXCEEDED when `key` (a user id, an address) has used up the limit. */
 export async function rateLimit(env: Env, limit: RateLimit, key: string): Promise<void> {
@@ -14,4 +15,14 @@ export async function rateLimit(env: Env, limit: RateLimit, key: string): Promis
 /** The 429 answer; `Retry-After` is derived from `retry_after_ms` where errors are rendered. */
 export function limitExceeded(retryAfterMs: number): MatrixError {
   return new MatrixError('M_LIMIT_EXCEEDED', 429, 'Too many requests', { retry_after_ms: retryAfterMs })
+}
+
+/** The address a request comes from, as far as the platform tells. */
+export function clientAddress(c: AppContext): string | undefined {
+  return c.req.header('CF-Connecting-IP')
+}
+
+/** Refuses with 429 when the address of a request has used up the limit. */
+export async function rateLimitByAddress(c: AppContext, limit: RateLimit): Promise<void> {
+  await rateLimit(c.env, limit, clientAddress(c) ?? 'local')
 }

@@ -37,17 +37,26 @@ export function requireSession(options: { guests?: boolean; locked?: boolean } =
   return createMiddleware<AppEnv>(async (c, next) => {
     const session = await sessionOf(c, options.locked === true)
     // Guests reach only the endpoints that the specification lists for them.
-    if (session.guest && !options.guests) {
-      throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 403, 'Guests may not use this endpoint')
-    }
+    if (session.guest && !options.guests) throw guestForbidden()
     c.set('session', session)
     await next()
   })
 }
 
-/** The session of a request that may come without one. A token that is there must be valid. */
-export async function optionalSession(c: AppContext): Promise<Session | undefined> {
-  return accessToken(c) === undefined ? undefined : await sessionOf(c, false)
+/** Refuses what a suspended user may not do. 403 M_USER_SUSPENDED. Specification: "Account suspension". */
+export function refuseSuspended(session: Session): void {
+  if (session.suspended) throw new MatrixError('M_USER_SUSPENDED', 403, 'This account is suspended')
+}
+
+/** The session of a request that may come without one, but not from a guest. A token that is there must be valid. */
+export async function optionalFullSession(c: AppContext): Promise<Session | undefined> {
+  const session = accessToken(c) === undefined ? undefined : await sessionOf(c, false)
+  if (session?.guest) throw guestForbidden()
+  return session
+}
+
+function guestForbidden(): MatrixError {
+  return new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 403, 'Guests may not use this endpoint')
 }
 
 async function sessionOf(c: AppContext, allowLocked: boolean): Promise<Session> {
