@@ -1,0 +1,38 @@
+// Specification: client-server API, "Account deactivation".
+
+import * as v from 'valibot'
+import { hubStub } from '../env.ts'
+import type { App } from '../http/app-type.ts'
+import { interactiveAuth } from '../http/interactive-auth.ts'
+import { checked, jsonObject } from '../http/json-body.ts'
+import { rateLimitByAddress } from '../http/rate-limit.ts'
+import { optionalFullSession } from '../http/session.ts'
+import { log } from '../log.ts'
+import { deactivateUser } from '../storage/users.ts'
+import { authenticatedUser } from './authenticated-user.ts'
+import { leaveAllRooms } from './leave-all-rooms.ts'
+
+const deactivationBody = v.object({ erase: v.optional(v.boolean(), false) })
+
+/** POST /account/deactivate. */
+export function accountDeactivationRoutes(app: App): void {
+  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3accountdeactivate
+  app.post('/_matrix/client/v3/account/deactivate', async (c) => {
+    await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
+    const session = await optionalFullSession(c)
+    const body = await jsonObject(c)
+    const { erase } = checked(deactivationBody, body, 'M_BAD_JSON')
+    const auth = await interactiveAuth(c, { body, flows: [['m.login.password']], session })
+    if (auth instanceof Response) return auth
+    const user = await authenticatedUser(c.env, auth)
+    // Tokens and password first: from here on nobody acts as this user.
+    await deactivateUser(c.env, user.userId, erase, Date.now())
+    log({ event: 'user_deactivated', user_id: user.userId })
+    const hub = hubStub(c.env, user.shard)
+    await hub.deleteDevices(user.userId, { allBut: undefined })
+    if (erase) await hub.eraseAccountData(user.userId)
+    await leaveAllRooms(c, user)
+    // There are no third-party identifiers to unbind.
+    return c.json({ id_server_unbind_result: 'success' })
+  })
+}

@@ -1,0 +1,28 @@
+// Specification: client-server API, "Capabilities negotiation".
+
+import { config } from '../config.ts'
+import type { App } from '../http/app-type.ts'
+import { requireSession } from '../http/session.ts'
+import { roomVersionIds } from '../matrix/room-version.ts'
+
+/** GET /capabilities. */
+export function capabilitiesRoutes(app: App): void {
+  // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3capabilities
+  app.get('/_matrix/client/v3/capabilities', requireSession(), (c) =>
+    c.json({
+      capabilities: {
+        'm.change_password': { enabled: true },
+        'm.room_versions': {
+          default: config(c.env).defaultRoomVersion,
+          available: Object.fromEntries(roomVersionIds.map((id) => [id, 'stable'])),
+        },
+        'm.profile_fields': { enabled: true },
+        'm.set_displayname': { enabled: true },
+        'm.set_avatar_url': { enabled: true },
+        'm.3pid_changes': { enabled: false },
+        'm.get_login_token': { enabled: true },
+        'm.forget_forced_upon_leave': { enabled: false },
+      },
+    }),
+  )
+}

@@ -1,0 +1,72 @@
+// New accounts: user names, and the rows behind them. Specification: appendices, "User Identifiers";
+// client-server API, "Account registration".
+
+import { randomInt } from 'node:crypto'
+import { config } from '../config.ts'
+import { type Env, passwordHasherStub } from '../env.ts'
+import { MatrixError } from '../errors.ts'
+import { asciiLowerCase } from '../http/user-identifier.ts'
+import { log } from '../log.ts'
+import type { UserId } from '../matrix/event.ts'
+import { newUserId } from '../matrix/identifiers.ts'
+import { findUser, insertUser, insertUserOnce } from '../storage/users.ts'
+
+/** A free user id for a user name, in lower case. 400 M_INVALID_USERNAME, M_USER_IN_USE. */
+export async function freeUserId(env: Env, username: string): Promise<UserId> {
+  const localpart = asciiLowerCase(username)
+  const userId = newUserId(localpart, config(env).serverName)
+  if (userId === undefined) {
+    throw new MatrixError('M_INVALID_USERNAME', 400, 'A user name consists of a-z, 0-9 and . _ = - / +')
+  }
+  // By convention the users of bridges begin so.
+  if (localpart.startsWith('_')) {
+    throw new MatrixError('M_INVALID_USERNAME', 400, 'A user name cannot begin with an underscore')
+  }
+  if (await findUser(env, userId)) throw userInUse()
+  return userId
+}
+
+/** A user id for somebody who chose none. */
+export function generatedUserId(env: Env, prefix = ''): UserId {
+  const letters = Array.from({ length: 12 }, () => 'abcdefghijkmnpqrstuvwxyz23456789'.charAt(randomInt(32)))
+  const userId = newUserId(`${prefix}${letters.join('')}`, config(env).serverName)
+  if (userId === undefined) throw new Error('the server name is too long for user ids')
+  return userId
+}
+
+export interface Account {
+  readonly userId: UserId
+  readonly shard: number
+}
+
+export type AccountRequest = {
+  readonly userId: UserId
+  /** Null for an account that no password opens. */
+  readonly password: string | null
+} & (
+  | { readonly admin: boolean; readonly guest: boolean }
+  /** A completed authentication session, used up with the creation: its token says whether it is an administrator. */
+  | { readonly authSession: string }
+)
+
+/** Creates an account. 400 M_USER_IN_USE, 403 M_FORBIDDEN for an authentication session that was used before. */
+export async function createAccount(env: Env, request: AccountRequest): Promise<Account> {
+  const { userId, password } = request
+  const shard = randomInt(config(env).hubShards)
+  const passwordHash = password === null ? null : await passwordHasherStub(env).hash(password)
+  const user = { userId, shard, passwordHash, createdAt: Date.now() }
+  if ('authSession' in request) {
+    const outcome = await insertUserOnce(env, { ...user, guest: false }, request.authSession)
+    if (outcome === 'user-in-use') throw userInUse()
+    if (outcome === 'session-used')
+      throw new MatrixError('M_FORBIDDEN', 403, 'The authentication session was used')
+  } else if (!(await insertUser(env, { ...user, admin: request.admin, guest: request.guest }))) {
+    throw userInUse()
+  }
+  log({ event: 'user_registered', user_id: userId })
+  return { userId, shard }
+}
+
+function userInUse(): MatrixError {
+  return new MatrixError('M_USER_IN_USE', 400, 'The user name is taken')
+}

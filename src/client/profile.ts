@@ -1,0 +1,133 @@
+// Specification: client-server API, "Profiles". Fields beside name, avatar and time zone since v1.16 (MSC4133).
+
+import { config } from '../config.ts'
+import { MatrixError } from '../errors.ts'
+import type { App, AppContext } from '../http/app-type.ts'
+import { jsonObject } from '../http/json-body.ts'
+import { refuseSuspended, requireSession } from '../http/session.ts'
+import type { UserId } from '../matrix/event.ts'
+import { parseMxcUri, parseUserId, serverNameOf } from '../matrix/identifiers.ts'
+import { type JsonObject, type JsonValue, property } from '../matrix/json.ts'
+import { findProfile, setProfileField } from '../storage/profiles.ts'
+import { propagateProfile } from './profile-rooms.ts'
+
+const keyGrammar = /^(?:avatar_url|displayname|m\.tz|[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+)$/
+const longestKey = 255
+// Both go into member events, which have a size limit of their own.
+const longestDisplayName = 256
+const longestAvatarUrl = 1000
+
+/** GET /profile/{userId}, GET, PUT and DELETE /profile/{userId}/{keyName}, also under the unstable prefix. */
+export function profileRoutes(app: App): void {
+  // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3profileuserid
+  app.get('/_matrix/client/v3/profile/:userId', (c) => getProfile(c))
+  app.get('/_matrix/client/unstable/uk.tcpip.msc4133/profile/:userId', (c) => getProfile(c))
+
+  // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3profileuseridkeyname
+  app.get('/_matrix/client/v3/profile/:userId/:keyName', (c) => getProfileField(c))
+  app.get('/_matrix/client/unstable/uk.tcpip.msc4133/profile/:userId/:keyName', (c) => getProfileField(c))
+
+  const signedIn = requireSession({ guests: true })
+
+  // https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3profileuseridkeyname
+  app.put('/_matrix/client/v3/profile/:userId/:keyName', signedIn, (c) => putProfileField(c))
+  app.put('/_matrix/client/unstable/uk.tcpip.msc4133/profile/:userId/:keyName', signedIn, (c) =>
+    putProfileField(c),
+  )
+
+  // https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3profileuseridkeyname
+  app.delete('/_matrix/client/v3/profile/:userId/:keyName', signedIn, (c) => deleteProfileField(c))
+  app.delete('/_matrix/client/unstable/uk.tcpip.msc4133/profile/:userId/:keyName', signedIn, (c) =>
+    deleteProfileField(c),
+  )
+}
+
+async function getProfile(c: AppContext): Promise<Response> {
+  return c.json(await profileOf(c))
+}
+
+async function getProfileField(c: AppContext): Promise<Response> {
+  const key = keyParam(c)
+  const value = property(await profileOf(c), key)
+  if (value === undefined) throw new MatrixError('M_NOT_FOUND', 404, 'No such profile field')
+  return c.json({ [key]: value })
+}
+
+async function putProfileField(c: AppContext): Promise<Response> {
+  const key = ownKeyParam(c)
+  const value = property(await jsonObject(c), key)
+  if (value === undefined) throw new MatrixError('M_MISSING_PARAM', 400, `Missing field: ${key}`)
+  await changeField(c, key, checkedValue(key, value))
+  return c.json({})
+}
+
+async function deleteProfileField(c: AppContext): Promise<Response> {
+  await changeField(c, ownKeyParam(c), undefined)
+  return c.json({})
+}
+
+async function changeField(c: AppContext, key: string, value: JsonValue | undefined): Promise<void> {
+  const { userId } = c.var.session
+  const changed = await setProfileField(c.env, userId, key, value)
+  if (!changed || (key !== 'displayname' && key !== 'avatar_url')) return
+  // Rooms show name and avatar by the user's member event.
+  await propagateProfile(c, c.var.session, { [key]: typeof value === 'string' ? value : null })
+}
+
+async function profileOf(c: AppContext): Promise<JsonObject> {
+  const userId = userParam(c)
+  // Remote profiles come with federation.
+  const local = serverNameOf(userId) === config(c.env).serverName
+  const profile = local ? await findProfile(c.env, userId) : undefined
+  if (!profile) throw new MatrixError('M_NOT_FOUND', 404, 'No such profile')
+  return profile
+}
+
+function ownKeyParam(c: AppContext): string {
+  const { session } = c.var
+  if (c.req.param('userId') !== session.userId) {
+    throw new MatrixError('M_FORBIDDEN', 403, 'The profiles of other users cannot be changed')
+  }
+  const key = keyParam(c)
+  // Guests may change their display name alone.
+  if (session.guest && key !== 'displayname') {
+    throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 403, 'Guests can only change their display name')
+  }
+  refuseSuspended(session)
+  return key
+}
+
+function userParam(c: AppContext): UserId {
+  const userId = parseUserId(c.req.param('userId') ?? '')
+  if (userId === undefined)
+    throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid parameter userId: not a user id')
+  return userId
+}
+
+function keyParam(c: AppContext): string {
+  const key = c.req.param('keyName') ?? ''
+  if (key.length > longestKey) {
+    throw new MatrixError('M_KEY_TOO_LARGE', 400, `A profile key has at most ${longestKey} bytes`)
+  }
+  if (!keyGrammar.test(key)) throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid parameter keyName')
+  return key
+}
+
+// An empty name or avatar is how clients removed one before there was DELETE.
+function checkedValue(key: string, value: JsonValue): JsonValue | undefined {
+  if (key === 'displayname') {
+    if (typeof value !== 'string' || value.length > longestDisplayName) throw invalid(key)
+    return value === '' ? undefined : value
+  }
+  if (key === 'avatar_url') {
+    if (value === '') return undefined
+    if (typeof value !== 'string' || value.length > longestAvatarUrl || !parseMxcUri(value))
+      throw invalid(key)
+  }
+  if (key === 'm.tz' && typeof value !== 'string') throw invalid(key)
+  return value
+}
+
+function invalid(key: string): MatrixError {
+  return new MatrixError('M_INVALID_PARAM', 400, `Invalid field ${key}`)
+}

@@ -1,0 +1,104 @@
+// Registration: open to all, with a registration token, or closed. Guests only where it is open to all.
+// Specification: client-server API, "Account registration", "Token-authenticated registration", "Guest Access".
+
+import * as v from 'valibot'
+import { config } from '../config.ts'
+import type { Env } from '../env.ts'
+import { MatrixError } from '../errors.ts'
+import type { App, AppContext } from '../http/app-type.ts'
+import { checkNewPassword } from '../http/check-password.ts'
+import { interactiveAuth } from '../http/interactive-auth.ts'
+import type { Stage } from '../http/interactive-auth-stages.ts'
+import { checked, jsonObject, queryParams } from '../http/json-body.ts'
+import { clientAddress, rateLimitByAddress } from '../http/rate-limit.ts'
+import { stringProperty } from '../matrix/json.ts'
+import { isRegistrationTokenValid } from '../storage/registration-tokens.ts'
+import { createAccount, freeUserId, generatedUserId } from './create-account.ts'
+import { deviceFields, newSession } from './new-session.ts'
+
+const registerQuery = v.object({ kind: v.optional(v.picklist(['user', 'guest']), 'user') })
+
+const registerBody = v.object({
+  username: v.optional(v.string()),
+  password: v.optional(v.string()),
+  inhibit_login: v.optional(v.boolean()),
+  ...deviceFields,
+})
+
+/** POST /register, GET /register/available, GET /register/m.login.registration_token/validity. */
+export function registerRoutes(app: App): void {
+  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3register
+  app.post('/_matrix/client/v3/register', async (c) => {
+    await rateLimitByAddress(c, c.env.REGISTER_LIMIT)
+    const { kind } = queryParams(c, registerQuery)
+    return kind === 'guest' ? await registerGuest(c) : await registerUser(c)
+  })
+
+  // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3registeravailable
+  app.get('/_matrix/client/v3/register/available', async (c) => {
+    await rateLimitByAddress(c, c.env.REGISTER_LIMIT)
+    const { username } = queryParams(c, v.object({ username: v.string() }))
+    await freeUserId(c.env, username)
+    return c.json({ available: true })
+  })
+
+  // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1registermloginregistration_tokenvalidity
+  app.get('/_matrix/client/v1/register/m.login.registration_token/validity', async (c) => {
+    await rateLimitByAddress(c, c.env.REGISTER_LIMIT)
+    const { token } = queryParams(c, v.object({ token: v.string() }))
+    refuseIfClosed(c.env)
+    return c.json({ valid: await isRegistrationTokenValid(c.env, token) })
+  })
+}
+
+async function registerUser(c: AppContext): Promise<Response> {
+  const body = await jsonObject(c)
+  refuseIfClosed(c.env)
+  const request = checked(registerBody, body, 'M_BAD_JSON')
+  // The user name is judged before anybody has to authenticate.
+  const userId =
+    request.username === undefined ? generatedUserId(c.env) : await freeUserId(c.env, request.username)
+  if (request.password !== undefined) checkNewPassword(request.password)
+  const auth = await interactiveAuth(c, {
+    body,
+    flows: flows(c.env),
+    session: undefined,
+    usedByCaller: true,
+  })
+  if (auth instanceof Response) return auth
+  if (request.password === undefined) throw new MatrixError('M_MISSING_PARAM', 400, 'Missing field: password')
+  const account = await createAccount(c.env, { userId, password: request.password, authSession: auth.id })
+  if (request.inhibit_login === true)
+    return c.json({ user_id: userId, home_server: config(c.env).serverName })
+  return c.json(await newSession(c.env, account, request, clientAddress(c)))
+}
+
+async function registerGuest(c: AppContext): Promise<Response> {
+  const body = await jsonObject(c, { optional: true })
+  if (config(c.env).registration !== 'open') {
+    throw new MatrixError('M_FORBIDDEN', 403, 'This server has no guest accounts')
+  }
+  const account = await createAccount(c.env, {
+    userId: generatedUserId(c.env, 'guest-'),
+    password: null,
+    admin: false,
+    guest: true,
+  })
+  // Of a guest's parameters only the device's name counts.
+  const name = stringProperty(body, 'initial_device_display_name')?.slice(0, 255)
+  return c.json(await newSession(c.env, account, { initial_device_display_name: name }, clientAddress(c)))
+}
+
+function flows(env: Env): Stage[][] {
+  if (config(env).registration === 'token') return [['m.login.registration_token']]
+  // The first user's token makes an administrator, so it is of use where no token is needed.
+  return env.FIRST_USER_TOKEN === undefined
+    ? [['m.login.dummy']]
+    : [['m.login.dummy'], ['m.login.registration_token']]
+}
+
+function refuseIfClosed(env: Env): void {
+  if (config(env).registration === 'closed') {
+    throw new MatrixError('M_FORBIDDEN', 403, 'Registration is closed on this server')
+  }
+}

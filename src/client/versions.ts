@@ -1,0 +1,17 @@
+// Specification: client-server API, "API Versions".
+
+import type { App } from '../http/app-type.ts'
+
+// Each version adds to the one before, so a client that knows any of them finds what it looks for.
+const versions = Array.from({ length: 19 }, (_, n) => `v1.${n + 1}`)
+
+const unstableFeatures = {
+  // Profile fields under their old path, for clients that do not look for them in v1.16.
+  'uk.tcpip.msc4133': true,
+}
+
+/** GET /versions. */
+export function versionsRoutes(app: App): void {
+  // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientversions
+  app.get('/_matrix/client/versions', (c) => c.json({ versions, unstable_features: unstableFeatures }))
+}
