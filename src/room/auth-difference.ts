@@ -38,6 +38,8 @@ export function authDifference(
     oldest,
   )
   for (const eid of shared) candidates.delete(eid)
+  // A state's own events count as part of its chain: what no state disputes is no difference.
+  for (const [, eid] of unconflicted) candidates.delete(eid)
   return candidates
 }
 

@@ -45,6 +45,24 @@ export function buildEvent(
   prev: readonly number[],
   state: StateRef,
 ): BuiltEvent {
+  const { fields, auth } = eventFields(room, draft, prev, state)
+  // Versions 1 and 2 carry their id; the domain is the server that made the event.
+  if (identity(room).rules.eventId === 'field') {
+    fields['event_id'] = `$${encodeUrlSafeBase64(randomBytes(18))}:${room.serverName}`
+  }
+  return { event: signed(room, signer, fields), auth }
+}
+
+/**
+ * The event as it would stand on top of `prev`, neither hashed nor signed, with the eids of its auth events.
+ * Also what another server is handed to sign (`make_join` and its like).
+ */
+export function eventFields(
+  room: RoomContext,
+  draft: EventDraft,
+  prev: readonly number[],
+  state: StateRef,
+): { fields: JsonObject; auth: readonly number[] } {
   const { roomId, rules } = identity(room)
   const auth = selectAuthEvents(room, draft, state)
   const depth = Math.min(maxDepth, Math.max(0, ...prev.map((eid) => eventByEid(room, eid).event.depth)) + 1)
@@ -61,11 +79,7 @@ export function buildEvent(
   if (draft.state_key !== undefined) fields['state_key'] = draft.state_key
   // Up to version 10 the target of a redaction stands at the top of the event.
   if (draft.redacts !== undefined && !rules.redactsInContent) fields['redacts'] = draft.redacts
-  // Versions 1 and 2 carry their id; the domain is the server that made the event.
-  if (rules.eventId === 'field') {
-    fields['event_id'] = `$${encodeUrlSafeBase64(randomBytes(18))}:${room.serverName}`
-  }
-  return { event: signed(room, signer, fields), auth }
+  return { fields, auth }
 }
 
 function redactionContent(room: RoomContext, draft: EventDraft): JsonObject {

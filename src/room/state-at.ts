@@ -99,6 +99,19 @@ export function eventInState(
   return eid === 0 ? undefined : eventByEid(room, eid).event
 }
 
+/** The event in a slot of a state that is given as a position and what differs from it. */
+export function eventInDelta(
+  room: RoomContext,
+  { base, delta }: StateGroup,
+  type: string,
+  stateKey: string,
+): Event | undefined {
+  const slot = findSlot(room, type, stateKey)
+  if (slot === undefined) return undefined
+  const eid = delta.get(slot) ?? eidAtPosition(room, base, slot)
+  return eid === 0 ? undefined : eventByEid(room, eid).event
+}
+
 /** A look-up over one state, for the auth rules. */
 export function stateLookup(room: RoomContext, ref: StateRef) {
   return (type: string, stateKey: string) => eventInState(room, ref, type, stateKey)
