@@ -3,12 +3,14 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Miniflare } from 'miniflare'
-import { bundle, localEntry, type BundleModule } from '../../scripts/bundle.ts'
+import { bundle, type BundleModule } from '../../scripts/bundle.ts'
 import { startRuntime } from '../../scripts/runtime.ts'
 import type { Hub } from '../../src/hub/hub.ts'
 import type { JsonValue } from '../../src/matrix/json.ts'
 import type { Room } from '../../src/room/room.ts'
+import type { Counts, GuardReport } from './guard/counters.ts'
 
 export interface ServerOptions {
   /** Text variables over the defaults of a test server. */
@@ -17,6 +19,8 @@ export interface ServerOptions {
   readonly dataDir?: string
   /** A free port by default. */
   readonly port?: number
+  /** Entry of another Worker, for the tests of the guard. */
+  readonly entry?: string
 }
 
 export interface RequestOptions {
@@ -42,38 +46,85 @@ export const testServerName = 'test.local'
 
 const testVars = { SERVER_NAME: testServerName, REGISTRATION: 'open', RATE_LIMITS: 'off' }
 
-let bundled: Promise<BundleModule[]> | undefined
+const guardedEntry = join(import.meta.dirname, 'guarded-entry.ts')
+
+const bundles = new Map<string, Promise<BundleModule[]>>()
 
 export type TestServer = Awaited<ReturnType<typeof startServer>>
 
-/** Starts a server. `stop` ends workerd as a kill would, without time to tidy up. */
+/** Starts a server. */
 export async function startServer(options: ServerOptions = {}) {
-  bundled ??= bundle(localEntry)
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'hearth-test-')))
   const logs: string[] = []
   const { mf, url } = await startRuntime({
-    modules: await bundled,
+    modules: await bundled(options.entry ?? guardedEntry),
     dataDir,
     host: '127.0.0.1',
     port: options.port ?? 0,
     vars: { ...testVars, ...options.vars },
     onLine: (line) => logs.push(line),
   })
-  const client = httpClient(url)
+  let running = true
+  const kill = async () => {
+    if (!running) return
+    running = false
+    await mf.dispose()
+    if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
+  }
   return {
     url,
     dataDir,
     mf,
     /** Every line that the Worker and workerd printed. */
     logs,
-    ...client,
+    ...httpClient(url),
     register: (localpart: string) => register(url, localpart),
     room: (roomId: string) => stub<Room>(mf, 'ROOM', roomId),
     hub: (shard = 0) => stub<Hub>(mf, 'HUB', `hub-${shard}`),
+    /** What the guard counted so far. */
+    report: () => guardReport(url),
+    /** What `run` cost, with the work that went on after its answers. */
+    measure: (run: () => Promise<unknown>) => measure(url, run),
+    /** Ends workerd at once, whatever it is at, without asking what the guard found. */
+    kill,
+    /** Ends the server. Throws when it has broken a limit of the platform, whatever the test looked at. */
     async stop(): Promise<void> {
-      await mf.dispose()
-      if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
+      const { violations } = await guardReport(url)
+      await kill()
+      if (violations.length > 0)
+        throw new Error(`limits of the platform were broken:\n${violations.join('\n')}`)
     },
+  }
+}
+
+function bundled(entry: string): Promise<BundleModule[]> {
+  const known = bundles.get(entry) ?? bundle(entry)
+  bundles.set(entry, known)
+  return known
+}
+
+async function guardReport(url: string): Promise<GuardReport> {
+  const response = await fetch(`${url}/__guard`)
+  const report: GuardReport = JSON.parse(await response.text())
+  return report
+}
+
+async function measure(url: string, run: () => Promise<unknown>): Promise<Counts> {
+  const { counts: before } = await idleReport(url)
+  await run()
+  const { counts: after } = await idleReport(url)
+  const names = Object.keys(after) as (keyof Counts)[]
+  return Object.fromEntries(names.map((name) => [name, after[name] - before[name]])) as unknown as Counts
+}
+
+// Fan-out and alarms go on after an answer: they have come to rest when two reports in a row are the same.
+async function idleReport(url: string): Promise<GuardReport> {
+  let last = await guardReport(url)
+  for (;;) {
+    await sleep(50)
+    const next = await guardReport(url)
+    if (next.active === 0 && JSON.stringify(next.counts) === JSON.stringify(last.counts)) return next
+    last = next
   }
 }
 
