@@ -31,6 +31,8 @@ export async function localRoom(server: TestServer, creator: Account, options: L
     ],
     invite: [],
     isDirect: false,
+    published: false,
+    localUsers: [],
   })
   const send = (sender: Account, type: string, content: JsonObject, stateKey?: string): Promise<EventId> =>
     room.sendEvent({

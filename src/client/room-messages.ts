@@ -1,0 +1,64 @@
+// Specification: client-server API, "Getting events for a room", "Syncing" (paginating back).
+
+import * as v from 'valibot'
+import { roomStub } from '../env.ts'
+import type { App, AppContext } from '../http/app-type.ts'
+import { queryParams } from '../http/json-body.ts'
+import { requireSession } from '../http/session.ts'
+import type { RoomId } from '../matrix/event.ts'
+import type { MessagesRequest, StreamToken } from '../room/messages.ts'
+import { roomParam } from './own-user.ts'
+import {
+  answerOf,
+  countParam,
+  directionParam,
+  eventCount,
+  filterParam,
+  positionOf,
+  refuseForgotten,
+  viewerOf,
+} from './room-read.ts'
+
+const querySchema = v.object({
+  dir: directionParam,
+  from: v.optional(v.string()),
+  to: v.optional(v.string()),
+  limit: countParam,
+  filter: v.optional(v.string()),
+})
+
+/** GET …/messages. */
+export function roomMessagesRoutes(app: App): void {
+  // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidmessages
+  app.get('/_matrix/client/v3/rooms/:roomId/messages', requireSession({ guests: true }), async (c) => {
+    const roomId = roomParam(c)
+    // A forgotten room is none of the user's business any more, whatever else is wrong with the request.
+    if (c.req.query('dir') === undefined) await refuseForgotten(c, roomId)
+    const request = await messagesRequest(c, roomId)
+    return answerOf(c, roomId, await roomStub(c.env, roomId).messages(viewerOf(c), request))
+  })
+}
+
+async function messagesRequest(c: AppContext, roomId: RoomId): Promise<MessagesRequest> {
+  const query = queryParams(c, querySchema)
+  const filter = filterParam(query.filter)
+  const from = await streamToken(c, roomId, 'from', query.from)
+  const to = await streamToken(c, roomId, 'to', query.to)
+  return {
+    direction: query.dir,
+    limit: eventCount(query.limit, filter),
+    ...(filter ? { filter } : {}),
+    ...(from ? { from } : {}),
+    ...(to ? { to: to.position } : {}),
+  }
+}
+
+async function streamToken(
+  c: AppContext,
+  roomId: RoomId,
+  parameter: string,
+  token: string | undefined,
+): Promise<StreamToken | undefined> {
+  if (token === undefined) return undefined
+  return { token, position: await positionOf(c, roomId, parameter, token) }
+}
