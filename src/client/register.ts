@@ -11,10 +11,11 @@ import { interactiveAuth } from '../http/interactive-auth.ts'
 import type { Stage } from '../http/interactive-auth-stages.ts'
 import { checked, jsonObject, queryParams } from '../http/json-body.ts'
 import { clientAddress, rateLimitByAddress } from '../http/rate-limit.ts'
-import { stringProperty } from '../matrix/json.ts'
+import { type JsonObject, stringProperty } from '../matrix/json.ts'
 import { isRegistrationTokenValid } from '../storage/registration-tokens.ts'
-import { createAccount, freeUserId, generatedUserId } from './create-account.ts'
+import { type Account, createAccount, freeUserId, generatedUserId } from './create-account.ts'
 import { deviceFields, newSession } from './new-session.ts'
+import { upgradedGuest } from './upgrade-guest.ts'
 
 const registerQuery = v.object({ kind: v.optional(v.picklist(['user', 'guest']), 'user') })
 
@@ -22,6 +23,8 @@ const registerBody = v.object({
   username: v.optional(v.string()),
   password: v.optional(v.string()),
   inhibit_login: v.optional(v.boolean()),
+  /** Not in the OpenAPI document: the guest access module describes it. */
+  guest_access_token: v.optional(v.string()),
   ...deviceFields,
 })
 
@@ -55,22 +58,30 @@ async function registerUser(c: AppContext): Promise<Response> {
   const body = await jsonObject(c)
   refuseIfClosed(c.env)
   const request = checked(registerBody, body, 'M_BAD_JSON')
-  // The user name is judged before anybody has to authenticate.
-  const userId =
-    request.username === undefined ? generatedUserId(c.env) : await freeUserId(c.env, request.username)
   if (request.password !== undefined) checkNewPassword(request.password)
-  const auth = await interactiveAuth(c, {
-    body,
-    flows: flows(c.env),
-    session: undefined,
-    usedByCaller: true,
-  })
-  if (auth instanceof Response) return auth
-  if (request.password === undefined) throw new MatrixError('M_MISSING_PARAM', 400, 'Missing field: password')
-  const account = await createAccount(c.env, { userId, password: request.password, authSession: auth.id })
-  if (request.inhibit_login === true)
-    return c.json({ user_id: userId, home_server: config(c.env).serverName })
+  const { guest_access_token: guestToken, username, password } = request
+  const account =
+    guestToken === undefined
+      ? await newAccount(c, body, request)
+      : await upgradedGuest(c, body, { guest_access_token: guestToken, username, password })
+  if (account instanceof Response) return account
+  if (request.inhibit_login === true) {
+    return c.json({ user_id: account.userId, home_server: config(c.env).serverName })
+  }
   return c.json(await newSession(c.env, account, request, clientAddress(c)))
+}
+
+async function newAccount(
+  c: AppContext,
+  body: JsonObject,
+  { username, password }: v.InferOutput<typeof registerBody>,
+): Promise<Response | Account> {
+  // The user name is judged before anybody has to authenticate.
+  const userId = username === undefined ? generatedUserId(c.env) : await freeUserId(c.env, username)
+  const auth = await interactiveAuth(c, { body, flows: flows(c.env), session: undefined, usedByCaller: true })
+  if (auth instanceof Response) return auth
+  if (password === undefined) throw new MatrixError('M_MISSING_PARAM', 400, 'Missing field: password')
+  return await createAccount(c.env, { userId, password, authSession: auth.id })
 }
 
 async function registerGuest(c: AppContext): Promise<Response> {

@@ -170,6 +170,25 @@ describe('open registration', () => {
     expect([avatar.status, avatar.body.errcode]).toEqual([403, 'M_GUEST_ACCESS_FORBIDDEN'])
   })
 
+  it('upgrades a guest under its own user name, once', async () => {
+    const guest = await server.request('POST', `${registerPath}?kind=guest`, { body: {} })
+    const username = textOf(guest.body, 'user_id').slice(1).split(':')[0] ?? ''
+    const upgrade = { guest_access_token: textOf(guest.body, 'access_token'), password, auth: dummy }
+    expect(await register({ ...upgrade, username: 'somebody-else' })).toMatchObject({ status: 403 })
+    const challenge = await register({ ...upgrade, username, auth: null })
+    expect(challenge.status).toBe(401)
+    const upgraded = await register({ ...upgrade, username })
+    expect(upgraded).toMatchObject({ status: 200, body: { user_id: guest.body.user_id } })
+    const token = textOf(upgraded.body, 'access_token')
+    const capabilities = await server.request('GET', '/_matrix/client/v3/capabilities', { token })
+    expect(capabilities.status).toBe(200)
+    expect(await register({ ...upgrade, username })).toMatchObject({ status: 403 })
+    const user = await server.register('no-guest')
+    expect(
+      await register({ ...upgrade, username: 'no-guest', guest_access_token: user.token }),
+    ).toMatchObject({ status: 403 })
+  })
+
   it('has no registration by shared secret', async () => {
     const { status, body } = await server.request('GET', '/_synapse/admin/v1/register')
     expect([status, body.errcode]).toEqual([404, 'M_UNRECOGNIZED'])
