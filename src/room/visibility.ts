@@ -29,14 +29,13 @@ export function viewOf(room: RoomContext, userId: string): View {
   const sees = (stored: StoredEvent) => {
     // Rejected and soft-failed events are shown to nobody.
     if (stored.status !== eventStatus.accepted) return false
-    const joinedLater = lastJoined >= stored.eid
-    const membership = membershipIn(room, member, stored.stateBefore)
     const before = {
       visibility: visibilityIn(room, setting, stored.stateBefore),
-      // Only who joins gets to see what happened since the invite.
-      membership: membership === 'invite' && !joinedLater ? undefined : membership,
+      // Nobody sees what came after they left for good, even if at a fork they were still in the room; and only who
+      // joins gets to see what was said since the invite.
+      membership: stored.eid > lastJoined + 1 ? undefined : membershipIn(room, member, stored.stateBefore),
     }
-    return isEventVisible(stored.event, userId, before, joinedLater)
+    return isEventVisible(stored.event, userId, before, lastJoined >= stored.eid)
   }
   const worldReadable = visibilityIn(room, setting, currentState(room)) === 'world_readable'
   return { lastJoined, worldReadable, sees }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { UserId } from '../../src/matrix/event.ts'
 import { localRoom, type LocalRoom } from '../support/local-room.ts'
+import { join, receive, remoteUser, rulesOf, sign, template } from '../support/remote-server.ts'
 import { type Account, startServer, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -112,6 +113,27 @@ test('a banned user sees the ban and nothing after it', async () => {
     limit: '1',
   })
   expect(body.chunk.map((event) => event.event_id)).toEqual([ban])
+})
+
+test('what comes in after a user left is out of their sight, even if it was sent before', async () => {
+  for (const visibility of ['shared', 'joined', 'invited']) {
+    const room = await localRoom(server, alice, { visibility, version: '10' })
+    const remote = { ...room, rules: rulesOf('10') }
+    const rita = remoteUser('rita')
+    await join(remote, rita)
+    await room.member(bob, 'join')
+    const say = (body: string) =>
+      template(remote, { type: 'm.room.message', sender: rita, content: { body } })
+    const early = sign(remote, await say('early'))
+    const late = sign(remote, await say('late'))
+    await room.say(alice, 'in between')
+    expect(await receive(remote, early.pdu)).toMatchObject([{ outcome: 'accepted' }])
+    await room.member(bob, 'leave')
+    expect(await receive(remote, late.pdu)).toMatchObject([{ outcome: 'accepted' }])
+    expect(await sees(room, bob, early.eventId)).toBe(true)
+    expect(await sees(room, bob, late.eventId)).toBe(false)
+    expect(await sees(room, alice, late.eventId)).toBe(true)
+  }
 })
 
 test('an event of an unknown room cannot be told from one out of sight', async () => {
