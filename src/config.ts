@@ -11,6 +11,7 @@ export interface Config {
   readonly rateLimits: boolean
   readonly defaultRoomVersion: RoomVersionId
   readonly hubShards: number
+  readonly roomsPerSync: number
 }
 
 const cache = new WeakMap<Env, Config>()
@@ -29,17 +30,20 @@ function readConfig(env: Env): Config {
   if (!serverName) throw new Error(`SERVER_NAME is not a server name: ${env.SERVER_NAME}`)
   const version = roomVersion(env.DEFAULT_ROOM_VERSION)
   if (!version) throw new Error(`DEFAULT_ROOM_VERSION is not a room version: ${env.DEFAULT_ROOM_VERSION}`)
-  const hubShards = Number(env.HUB_SHARDS)
-  if (!Number.isInteger(hubShards) || hubShards < 1 || hubShards > 64) {
-    throw new Error(`HUB_SHARDS is not a number from 1 to 64: ${env.HUB_SHARDS}`)
-  }
   return {
     serverName,
     registration: oneOf('REGISTRATION', env.REGISTRATION, ['open', 'token', 'closed']),
     rateLimits: oneOf('RATE_LIMITS', env.RATE_LIMITS, ['on', 'off']) === 'on',
     defaultRoomVersion: version.id,
-    hubShards,
+    hubShards: integer('HUB_SHARDS', env.HUB_SHARDS, 64),
+    roomsPerSync: integer('ROOMS_PER_SYNC', env.ROOMS_PER_SYNC, 10_000),
   }
+}
+
+function integer(name: string, value: string, max: number): number {
+  const number = Number(value)
+  if (Number.isInteger(number) && number >= 1 && number <= max) return number
+  throw new Error(`${name} is not a number from 1 to ${max}: ${value}`)
 }
 
 function oneOf<const T extends string>(name: string, value: string, allowed: readonly T[]): T {

@@ -21,12 +21,17 @@ export interface Env {
   readonly RATE_LIMITS: string
   readonly DEFAULT_ROOM_VERSION: string
   readonly HUB_SHARDS: string
+  readonly ROOMS_PER_SYNC: string
   /** Opens /_synapse/admin/v1/register when set. */
   readonly REGISTRATION_SHARED_SECRET?: string
   /** A registration token that makes the first user of the server, printed by the launcher. */
   readonly FIRST_USER_TOKEN?: string
   /** Base URL that clients use, for the well-known document; the request's own origin where unset. */
   readonly PUBLIC_BASE_URL?: string
+  /** Whom to ask for help: a Matrix user id, an address, a page. Published in a well-known document when set. */
+  readonly SUPPORT_USER?: string
+  readonly SUPPORT_EMAIL?: string
+  readonly SUPPORT_PAGE?: string
 }
 
 /** The Durable Object of a room. */

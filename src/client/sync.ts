@@ -7,13 +7,15 @@ import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { queryParams } from '../http/json-body.ts'
 import { requireSession, type Session } from '../http/session.ts'
-import type { SyncPlan, SyncPosition, SyncRequest } from '../hub/sync.ts'
+import type { SyncPlan } from '../hub/sync.ts'
+import type { SyncPosition, SyncRequest } from '../hub/sync-request.ts'
 import { formatSyncToken, parseSyncToken } from '../hub/sync-token.ts'
 import { type Filter, FilterError, parseFilter } from '../matrix/filter.ts'
 import { renderSync, type SyncView } from './sync-render.ts'
 
 // Longer polls gain nothing and are cut by networks on the way.
 const longestTimeout = 120_000
+const droppedPauseMs = 50
 
 const flag = v.optional(v.picklist(['true', 'false']))
 const querySchema = v.object({
@@ -98,6 +100,8 @@ async function sync(env: Env, session: Session, view: SyncView, options: SyncOpt
     if (body?.content || !since || options.fullState || deadline - Date.now() <= 0) {
       return `{"next_batch":"${next}"${body?.text ?? ''}}`
     }
+    // A socket that was dropped is not opened again at once.
+    if (!plan) await scheduler.wait(Math.min(droppedPauseMs, Math.max(0, deadline - Date.now())))
     // News that render to nothing are no reason to answer: wait on from behind them.
     since = plan?.next ?? since
   }

@@ -9,6 +9,8 @@ export interface HubContext {
   readonly env: Env
   readonly serverName: string
   readonly now: () => number
+  /** How many rooms one answer of /sync may ask: each is a subrequest. */
+  readonly roomsPerSync: number
   /** The waiting syncs of a user: sockets that survive hibernation. */
   readonly sockets: (tag: string) => WebSocket[]
   /** The last position given out. A `since` token is such a position. */
@@ -29,6 +31,7 @@ export function openHub(ctx: DurableObjectState, env: Env): HubContext {
     env,
     serverName: config(env).serverName,
     now: Date.now,
+    roomsPerSync: config(env).roomsPerSync,
     sockets: (tag) => ctx.getWebSockets(tag),
     position,
     bootPosition: position,

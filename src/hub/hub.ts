@@ -4,9 +4,41 @@
 
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../env.ts'
+import type { RoomId, UserId } from '../matrix/event.ts'
 import { migrate } from '../storage/durable-migrations.ts'
+import {
+  type AccountData,
+  eraseAccountData,
+  getAccountData,
+  globalRid,
+  putAccountData,
+  putTag,
+} from './account-data.ts'
 import { openHub, type HubContext } from './context.ts'
+import {
+  createDevice,
+  deleteDevices,
+  type Device,
+  deviceGeneration,
+  type DeviceSelection,
+  getDevice,
+  listDevices,
+  type NewDevice,
+  renameDevice,
+} from './devices.ts'
+import { getFilter, storeFilter } from './filters.ts'
+import { applyRoomNews, roomPositionAt } from './inbox.ts'
+import { findRoom, findUser, internRoom, internUser } from './interned.ts'
+import { loginFailed, type LoginStanding, loginStanding, loginSucceeded } from './login-lockout.ts'
+import { forgetRoom, joinedRooms, membershipsIn, roomsOf } from './members.ts'
+import { type ReceiptRequest, setReceipt } from './set-receipt.ts'
+import type { RoomNews } from './room-news.ts'
 import { hubMigrations } from './schema.ts'
+import { parseSyncToken } from './sync-token.ts'
+import { planSync } from './sync.ts'
+import type { SyncRequest } from './sync-request.ts'
+import { setTyping, type TypingRequest } from './set-typing.ts'
+import { dropWaiters, pollSync, wakeUser } from './waiters.ts'
 
 export class Hub extends DurableObject<Env> {
   readonly #hub: HubContext
@@ -15,5 +47,142 @@ export class Hub extends DurableObject<Env> {
     super(ctx, env)
     migrate(ctx.storage, hubMigrations)
     this.#hub = openHub(ctx, env)
+  }
+
+  // What rooms tell.
+
+  applyRoomNews(news: RoomNews): void {
+    applyRoomNews(this.#hub, news)
+  }
+
+  // Syncs.
+
+  /** A sync that does not wait: a SyncPlan as JSON text, the form in which it also comes over a socket. */
+  planSync(request: SyncRequest): string {
+    return JSON.stringify(planSync(this.#hub, request))
+  }
+
+  /** A sync that waits: the plan at once as JSON, or a socket on which it comes. The request is JSON in the query. */
+  override fetch(request: Request): Response {
+    const text = new URL(request.url).searchParams.get('request') ?? ''
+    // Only this server's own Worker can reach a Durable Object; it writes the request in client/sync.ts.
+    const syncRequest = JSON.parse(text) as SyncRequest
+    return pollSync(this.#hub, syncRequest, (socket, tag) => this.ctx.acceptWebSocket(socket, [tag]))
+  }
+
+  /** A waiting client went away. */
+  override webSocketClose(socket: WebSocket): void {
+    socket.close()
+  }
+
+  dropWaiters(userId: UserId, deviceId?: string): void {
+    const uid = findUser(this.#hub, userId)
+    if (uid !== undefined) dropWaiters(this.#hub, uid, deviceId)
+  }
+
+  /** The position of a room that a token of /sync stands for; undefined for what is no such token. */
+  roomPositionAt(_userId: UserId, roomId: RoomId, token: string): number | undefined {
+    const position = parseSyncToken(token)
+    return position && roomPositionAt(this.#hub, roomId, position.log)
+  }
+
+  // Memberships.
+
+  roomsOf(userId: UserId): { roomId: RoomId; membership: string }[] {
+    return roomsOf(this.#hub, userId)
+  }
+
+  joinedRooms(userId: UserId): RoomId[] {
+    return joinedRooms(this.#hub, userId)
+  }
+
+  membershipsIn(userId: UserId, roomIds: readonly RoomId[]): RoomId[] {
+    return membershipsIn(this.#hub, userId, roomIds)
+  }
+
+  forgetRoom(userId: UserId, roomId: RoomId): void {
+    forgetRoom(this.#hub, userId, roomId)
+  }
+
+  // Receipts and typing.
+
+  setReceipt(request: ReceiptRequest): void {
+    setReceipt(this.#hub, request)
+  }
+
+  setTyping(request: TypingRequest): void {
+    setTyping(this.#hub, request)
+  }
+
+  // Devices.
+
+  createDevice(userId: UserId, device: NewDevice): number {
+    return createDevice(this.#hub, internUser(this.#hub, userId), device)
+  }
+
+  deviceGeneration(userId: UserId, deviceId: string): number | undefined {
+    return deviceGeneration(this.#hub, internUser(this.#hub, userId), deviceId)
+  }
+
+  listDevices(userId: UserId): Device[] {
+    return listDevices(this.#hub, internUser(this.#hub, userId))
+  }
+
+  getDevice(userId: UserId, deviceId: string): Device | undefined {
+    return getDevice(this.#hub, internUser(this.#hub, userId), deviceId)
+  }
+
+  renameDevice(userId: UserId, deviceId: string, displayName: string): boolean {
+    return renameDevice(this.#hub, internUser(this.#hub, userId), deviceId, displayName)
+  }
+
+  deleteDevices(userId: UserId, devices: DeviceSelection): { deviceId: string; generation: number }[] {
+    const uid = internUser(this.#hub, userId)
+    const gone = deleteDevices(this.#hub, uid, devices)
+    for (const { deviceId } of gone) dropWaiters(this.#hub, uid, deviceId)
+    return gone
+  }
+
+  loginStanding(userId: string): LoginStanding {
+    return loginStanding(this.#hub, userId)
+  }
+
+  loginFailed(userId: string): void {
+    loginFailed(this.#hub, userId)
+  }
+
+  loginSucceeded(userId: string): void {
+    loginSucceeded(this.#hub, userId)
+  }
+
+  // Account data, tags and filters. Contents are JSON text.
+
+  putAccountData(userId: UserId, roomId: RoomId | null, data: AccountData): void {
+    const rid = roomId === null ? globalRid : internRoom(this.#hub, roomId)
+    const uid = internUser(this.#hub, userId)
+    putAccountData(this.#hub, uid, rid, data)
+    wakeUser(this.#hub, uid)
+  }
+
+  getAccountData(userId: UserId, roomId: RoomId | null, type: string): string | undefined {
+    const rid = roomId === null ? globalRid : findRoom(this.#hub, roomId)
+    return rid === undefined ? undefined : getAccountData(this.#hub, internUser(this.#hub, userId), rid, type)
+  }
+
+  putTag(userId: UserId, roomId: RoomId, tag: string, content?: string): void {
+    const uid = internUser(this.#hub, userId)
+    if (putTag(this.#hub, uid, internRoom(this.#hub, roomId), tag, content)) wakeUser(this.#hub, uid)
+  }
+
+  eraseAccountData(userId: UserId): void {
+    eraseAccountData(this.#hub, internUser(this.#hub, userId))
+  }
+
+  storeFilter(userId: UserId, json: string): string {
+    return storeFilter(this.#hub, internUser(this.#hub, userId), json)
+  }
+
+  getFilter(userId: UserId, filterId: string): string | undefined {
+    return getFilter(this.#hub, internUser(this.#hub, userId), filterId)
   }
 }

@@ -3,6 +3,7 @@
 import type { RoomId } from '../matrix/event.ts'
 import type { HubContext } from './context.ts'
 import { roomIdOf } from './interned.ts'
+import type { SyncRequest } from './sync-request.ts'
 
 export interface RoomChange {
   readonly rid: number
@@ -30,29 +31,84 @@ interface MembershipRow {
 // Beyond this many log rows each room is looked up by itself instead of reading the whole window.
 const longestScan = 2000
 
-/** The rooms with something to tell in (since, upTo]. `since` 0: all of them. */
+/** The rooms with something to tell after the request's position, up to another, by their numbers. */
 export function changedRooms(
+  hub: HubContext,
+  uid: number,
+  { since, includeLeave }: Pick<SyncRequest, 'since' | 'includeLeave'>,
+  upTo: number,
+): RoomChange[] {
+  const rows = hub.sql
+    .exec<MembershipRow>(
+      `SELECT rid, membership, log_pos, room_pos, stripped FROM user_room
+       WHERE uid = ? AND forgotten = 0 ORDER BY rid`,
+      uid,
+    )
+    .toArray()
+  const windows = since ? roomWindows(hub, since.log, upTo) : undefined
+  return rows.flatMap((stored) => {
+    const row = stored.log_pos > upTo ? membershipBefore(hub, uid, stored, upTo) : stored
+    if (!row) return []
+    if (!since) return firstSight(hub, row, upTo, includeLeave)
+    // An initial sync that did not fit into one answer goes on.
+    if (since.given !== undefined && row.rid > since.given && row.membership === 'join') {
+      return firstSight(hub, row, upTo, false)
+    }
+    if (row.log_pos > since.log) return membershipChange(hub, uid, row, since.log, upTo)
+    if (row.membership !== 'join') return []
+    const window = windows ? windows.get(row.rid) : roomWindow(hub, row.rid, since.log, upTo)
+    return window ? [change(hub, row, window, true)] : []
+  })
+}
+
+/** A membership as it was at a position, for rooms where it changed after that; only joins matter then. */
+function membershipBefore(
+  hub: HubContext,
+  uid: number,
+  row: MembershipRow,
+  upTo: number,
+): MembershipRow | undefined {
+  const later = hub.sql
+    .exec<{ prev: string | null }>(
+      'SELECT prev FROM log WHERE rid = ? AND pos > ? AND uid = ? ORDER BY pos LIMIT 1',
+      row.rid,
+      upTo,
+      uid,
+    )
+    .toArray()[0]
+  if (later?.prev !== 'join') return undefined
+  const joined = hub.sql
+    .exec<{ pos: number; to_pos: number }>(
+      "SELECT pos, to_pos FROM log WHERE rid = ? AND pos <= ? AND uid = ? AND next = 'join' ORDER BY pos DESC LIMIT 1",
+      row.rid,
+      upTo,
+      uid,
+    )
+    .toArray()[0]
+  return (
+    joined && { ...row, membership: 'join', log_pos: joined.pos, room_pos: joined.to_pos, stripped: null }
+  )
+}
+
+/** The position just before the log first names the (n+1)th of the user's rooms after `since`; undefined for fewer. */
+export function positionOfRoom(
   hub: HubContext,
   uid: number,
   since: number,
   upTo: number,
-  options: { readonly includeLeave: boolean },
-): RoomChange[] {
-  const rows = hub.sql
-    .exec<MembershipRow>(
-      'SELECT rid, membership, log_pos, room_pos, stripped FROM user_room WHERE uid = ? AND forgotten = 0',
+  n: number,
+): number | undefined {
+  const row = hub.sql
+    .exec<{ first: number }>(
+      `SELECT min(log.pos) AS first FROM log JOIN user_room ON user_room.rid = log.rid AND user_room.uid = ?
+       WHERE log.pos > ? AND log.pos <= ? GROUP BY log.rid ORDER BY first LIMIT 1 OFFSET ?`,
       uid,
+      since,
+      upTo,
+      n,
     )
-    .toArray()
-  const windows = since === 0 ? undefined : roomWindows(hub, since, upTo)
-  return rows.flatMap((row) => {
-    if (row.log_pos > upTo) return []
-    if (since === 0) return firstSight(hub, row, upTo, options.includeLeave)
-    if (row.log_pos > since) return membershipChange(hub, uid, row, since, upTo)
-    if (row.membership !== 'join') return []
-    const window = windows ? windows.get(row.rid) : roomWindow(hub, row.rid, since, upTo)
-    return window ? [change(hub, row, window, true)] : []
-  })
+    .toArray()[0]
+  return row && row.first - 1
 }
 
 interface Window {

@@ -2,36 +2,19 @@
 // itself. The Worker renders it (client/sync.ts); rooms are asked only where the newest events in memory do not do.
 // Specification: client-server API, "Syncing".
 
-import type { RoomId, UserId } from '../matrix/event.ts'
+import type { RoomId } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import { globalAccountDataSince, roomAccountDataSince, type AccountData } from './account-data.ts'
 import type { HubContext } from './context.ts'
-import { getFilter } from './filters.ts'
 import { internUser, roomIdOf } from './interned.ts'
 import { ignoredUsers } from './notify.ts'
 import { receiptsIn, receiptsSince } from './receipts.ts'
 import { recentNews } from './recent-news.ts'
 import type { EventNews } from './room-news.ts'
-import { changedRooms, type RoomChange } from './sync-rooms.ts'
+import { changedRooms, positionOfRoom, type RoomChange } from './sync-rooms.ts'
+import type { SyncPosition, SyncRequest } from './sync-request.ts'
 import { typingSequence, typingSince } from './typing.ts'
 import { unreadCounts, type UnreadCounts } from './unread.ts'
-
-export interface SyncRequest {
-  readonly userId: UserId
-  readonly deviceId: string
-  /** Absent for an initial sync. */
-  readonly since?: SyncPosition
-  /** Every room with its whole state, whatever `since` says. */
-  readonly fullState: boolean
-  /** Whether rooms that were left come with an initial sync. */
-  readonly includeLeave: boolean
-}
-
-/** Where a client has read up to: a position in the log, and one in who is typing. */
-export interface SyncPosition {
-  readonly log: number
-  readonly typing: number
-}
 
 export interface SyncPlan {
   /** Nothing to tell: the client may wait. */
@@ -78,21 +61,35 @@ const nothing = { join: [], leave: [], invite: [], knock: [], accountData: [], i
 export function planSync(hub: HubContext, request: SyncRequest): SyncPlan {
   const uid = internUser(hub, request.userId)
   const next = { log: hub.position, typing: typingSequence(hub) }
+  if (isIdle(hub, uid, request, next)) return { ...nothing, idle: true, next }
+  const plan = planUpTo(hub, uid, request, next)
+  if (!request.since || roomsToAsk(plan) <= hub.roomsPerSync) return plan
+  // Too many rooms for one answer: end it where the log names no more of them than can be asked.
+  const cut = positionOfRoom(hub, uid, request.since.log, next.log, hub.roomsPerSync)
+  return cut === undefined ? plan : planUpTo(hub, uid, request, { ...request.since, log: cut })
+}
+
+function isIdle(hub: HubContext, uid: number, { since, fullState }: SyncRequest, now: SyncPosition): boolean {
+  if (!since || fullState || since.given !== undefined) return false
+  return since.log >= (hub.newsAt.get(uid) ?? hub.bootPosition) && since.typing >= now.typing
+}
+
+function roomsToAsk({ join, leave }: SyncPlan): number {
+  return leave.length + join.filter(({ news }) => !news).length
+}
+
+function planUpTo(hub: HubContext, uid: number, request: SyncRequest, end: SyncPosition): SyncPlan {
   const since = request.since?.log ?? 0
-  const news = since < (hub.newsAt.get(uid) ?? hub.bootPosition)
-  const typing = (request.since?.typing ?? 0) < next.typing
-  if (request.since && !request.fullState && !news && !typing) return { ...nothing, idle: true, next }
-  const scope: Scope = { hub, uid, request, since, upTo: next.log }
-  const changes = changedRooms(hub, uid, since, next.log, request)
-  const offered = changes.filter(({ membership }) => membership === 'invite' || membership === 'knock')
+  const scope: Scope = { hub, uid, request, since, upTo: end.log }
+  const { changes, given } = withoutSurplus(hub, changedRooms(hub, uid, request, end.log))
   const ignored = ignoredUsers(hub, uid)
   const plan = {
-    next,
+    next: { log: end.log, typing: end.typing, ...(given === undefined ? {} : { given }) },
     join: joinedRooms(scope, changes),
     leave: leftRooms(scope, changes),
-    invite: offeredRooms(offered, 'invite').filter((room) => !isIgnoredInvite(room, request.userId, ignored)),
-    knock: offeredRooms(offered, 'knock'),
-    accountData: globalAccountDataSince(hub, uid, since, next.log),
+    invite: offeredRooms(changes, 'invite').filter((room) => !isIgnoredInvite(room, request.userId, ignored)),
+    knock: offeredRooms(changes, 'knock'),
+    accountData: globalAccountDataSince(hub, uid, since, end.log),
     ignored,
   }
   const empty = [plan.join, plan.leave, plan.invite, plan.knock, plan.accountData].every(
@@ -101,9 +98,16 @@ export function planSync(hub: HubContext, request: SyncRequest): SyncPlan {
   return { ...plan, idle: empty && request.since !== undefined && !request.fullState }
 }
 
-/** The JSON text of the user's stored filter, undefined for an unknown id. */
-export function filterOf(hub: HubContext, userId: UserId, filterId: string): string | undefined {
-  return getFilter(hub, internUser(hub, userId), filterId)
+/** Keeps as many rooms that the client is new to as one answer may ask; `given` says how far that went. */
+function withoutSurplus(
+  hub: HubContext,
+  changes: readonly RoomChange[],
+): { changes: readonly RoomChange[]; given?: number } {
+  const fresh = changes.filter(({ membership, from }) => membership === 'join' && from === undefined)
+  const last = fresh[hub.roomsPerSync - 1]
+  if (!last || fresh.length === hub.roomsPerSync) return { changes }
+  const surplus = new Set(fresh.slice(hub.roomsPerSync))
+  return { changes: changes.filter((change) => !surplus.has(change)), given: last.rid }
 }
 
 interface Scope {

@@ -3,7 +3,11 @@
 
 import type { HubContext } from './context.ts'
 import { internUser } from './interned.ts'
-import { planSync, type SyncRequest } from './sync.ts'
+import { planSync } from './sync.ts'
+import type { SyncRequest } from './sync-request.ts'
+
+// Sockets take messages of 1 MiB.
+const largestMessage = 256 * 1024
 
 /** Remembers that a user has news as of now. */
 export function markNews(hub: HubContext, uid: number): void {
@@ -26,7 +30,9 @@ export function wake(hub: HubContext, uid: number): void {
     if (plan.idle) continue
     // The attachment is emptied so that the next wake does not answer it again.
     socket.serializeAttachment(null)
-    socket.send(JSON.stringify(plan))
+    const text = JSON.stringify(plan)
+    // A plan that is too large for a message is fetched instead.
+    socket.send(text.length <= largestMessage ? text : '')
     socket.close(1000)
   }
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { EventNews, MembershipNews, RoomNews } from '../../src/hub/room-news.ts'
-import type { SyncPlan, SyncRequest } from '../../src/hub/sync.ts'
+import type { SyncPlan } from '../../src/hub/sync.ts'
+import type { SyncRequest } from '../../src/hub/sync-request.ts'
 import { formatSyncToken } from '../../src/hub/sync-token.ts'
 import type { EventId, RoomId, UserId } from '../../src/matrix/event.ts'
 import { startServer, type TestServer } from '../support/server.ts'

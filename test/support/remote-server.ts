@@ -47,6 +47,8 @@ export async function publicRoom(server: TestServer, creator: UserId, version: R
     initialState: [],
     invite: [],
     isDirect: false,
+    published: false,
+    localUsers: [],
   }
   await room.createRoom(request)
   return { roomId, room, rules: rulesOf(version) }

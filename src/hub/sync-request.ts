@@ -1,0 +1,22 @@
+// What a sync asks of the Hub.
+
+import type { UserId } from '../matrix/event.ts'
+
+export interface SyncRequest {
+  readonly userId: UserId
+  readonly deviceId: string
+  /** Absent for an initial sync. */
+  readonly since?: SyncPosition
+  /** Every room with its whole state, whatever `since` says. */
+  readonly fullState: boolean
+  /** Whether rooms that were left come with an initial sync. */
+  readonly includeLeave: boolean
+}
+
+/** Where a client has read up to: a position in the log, and one in who is typing. */
+export interface SyncPosition {
+  readonly log: number
+  readonly typing: number
+  /** While an initial sync goes on over several answers: rooms with higher numbers are still to be given. */
+  readonly given?: number
+}
