@@ -43,6 +43,9 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   }
 }
 
+// One process and no subrequest limit: sessions may be kept in memory, and a sync may ask any number of rooms.
+const ownMachine = { SESSION_CACHE: 'on', ROOMS_PER_SYNC: '1000' }
+
 /** Miniflare's options for the Worker of wrangler.toml. */
 export function runtimeOptions(options: RuntimeOptions, config = readWranglerConfig()): MiniflareOptions {
   return {
@@ -51,7 +54,7 @@ export function runtimeOptions(options: RuntimeOptions, config = readWranglerCon
     modules: options.modules.map((module) => ({ ...module })),
     compatibilityDate: config.compatibility_date,
     compatibilityFlags: config.compatibility_flags,
-    bindings: { ...config.vars, ...options.vars },
+    bindings: { ...config.vars, ...ownMachine, ...options.vars },
     ...storageOptions(config, options.dataDir),
     ratelimits: Object.fromEntries(config.ratelimits.map(({ name, ...limit }) => [name, limit])),
     // The port of the server leads straight to the Worker. Miniflare's own entry, which among other things hands

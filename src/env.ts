@@ -22,6 +22,8 @@ export interface Env {
   readonly DEFAULT_ROOM_VERSION: string
   readonly HUB_SHARDS: string
   readonly ROOMS_PER_SYNC: string
+  /** `on` where this process is the only one of the server: see storage/session-cache.ts. */
+  readonly SESSION_CACHE?: string
   /** Opens /_synapse/admin/v1/register when set. */
   readonly REGISTRATION_SHARED_SECRET?: string
   /** A registration token that makes the first user of the server, printed by the launcher. */

@@ -6,6 +6,7 @@ import { database, statement } from './database.ts'
 import { refreshTokens } from './schema/sessions.ts'
 import { users } from './schema/users.ts'
 import { tokenHash } from './secret-token.ts'
+import { changingSessions } from './session-cache.ts'
 import { endSessionsOfGeneration, unknownToken, userLocked } from './sessions.ts'
 
 export interface Successor {
@@ -48,6 +49,8 @@ export async function rotateRefreshToken(env: Env, token: string, next: Successo
     sql`UPDATE refresh_tokens SET invalidated_at = ${next.now} WHERE token_hash = ${supersedes}`,
     sql`UPDATE refresh_tokens SET supersedes = NULL WHERE token_hash = ${hash}`,
   ]
-  const [inserted] = await env.DB.batch(statements.map((query) => statement(env, query)))
+  const [inserted] = await changingSessions(() =>
+    env.DB.batch(statements.map((query) => statement(env, query))),
+  )
   if ((inserted?.meta.changes ?? 0) === 0) throw unknownToken('Unknown refresh token')
 }

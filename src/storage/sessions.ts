@@ -11,6 +11,7 @@ import { database } from './database.ts'
 import { loginTokens, refreshTokens, sessions } from './schema/sessions.ts'
 import { users } from './schema/users.ts'
 import { tokenHash } from './secret-token.ts'
+import { cachedSession, cacheSession, changingSessions, sessionEpoch } from './session-cache.ts'
 
 // How long an invalidated refresh token is remembered, so that its reuse is noticed.
 const reuseWatchMs = 7 * 24 * 60 * 60 * 1000
@@ -25,6 +26,9 @@ export async function findSession(
   options: { allowLocked?: boolean } = {},
 ): Promise<Session> {
   const hash = tokenHash(token)
+  const known = cachedSession(hash)
+  if (known) return known
+  const lookedUpAt = sessionEpoch()
   const row = await database(env)
     .select({ session: sessions, user: users })
     .from(sessions)
@@ -39,7 +43,7 @@ export async function findSession(
   }
   if (user.locked && !options.allowLocked) throw userLocked()
   if (session.supersedes !== null) await confirmRefresh(env, session, session.supersedes)
-  return {
+  const found: Session = {
     userId: user.userId,
     deviceId: session.deviceId,
     generation: session.generation,
@@ -49,6 +53,8 @@ export async function findSession(
     suspended: user.suspended,
     tokenHash: hash,
   }
+  if (!user.locked) cacheSession(env, lookedUpAt, found, session.expiresAt)
+  return found
 }
 
 /** 401 M_UNKNOWN_TOKEN. `softLogout`: the device lives on, the client keeps its data. */
@@ -66,30 +72,32 @@ async function confirmRefresh(env: Env, session: typeof sessions.$inferSelect, o
   const db = database(env)
   const now = Date.now()
   const { userId, deviceId } = session
-  await db.batch([
-    db.update(refreshTokens).set({ invalidatedAt: now }).where(eq(refreshTokens.tokenHash, old)),
-    db.update(sessions).set({ supersedes: null }).where(eq(sessions.tokenHash, session.tokenHash)),
-    db
-      .delete(sessions)
-      .where(
-        and(
-          eq(sessions.userId, userId),
-          eq(sessions.deviceId, deviceId),
-          isNotNull(sessions.expiresAt),
-          lt(sessions.expiresAt, now),
+  await changingSessions(() =>
+    db.batch([
+      db.update(refreshTokens).set({ invalidatedAt: now }).where(eq(refreshTokens.tokenHash, old)),
+      db.update(sessions).set({ supersedes: null }).where(eq(sessions.tokenHash, session.tokenHash)),
+      db
+        .delete(sessions)
+        .where(
+          and(
+            eq(sessions.userId, userId),
+            eq(sessions.deviceId, deviceId),
+            isNotNull(sessions.expiresAt),
+            lt(sessions.expiresAt, now),
+          ),
         ),
-      ),
-    db
-      .delete(refreshTokens)
-      .where(
-        and(
-          eq(refreshTokens.userId, userId),
-          eq(refreshTokens.deviceId, deviceId),
-          isNotNull(refreshTokens.invalidatedAt),
-          lt(refreshTokens.invalidatedAt, now - reuseWatchMs),
+      db
+        .delete(refreshTokens)
+        .where(
+          and(
+            eq(refreshTokens.userId, userId),
+            eq(refreshTokens.deviceId, deviceId),
+            isNotNull(refreshTokens.invalidatedAt),
+            lt(refreshTokens.invalidatedAt, now - reuseWatchMs),
+          ),
         ),
-      ),
-  ])
+    ]),
+  )
 }
 
 export interface NewSession {
@@ -116,15 +124,17 @@ export async function insertSession(env: Env, session: NewSession): Promise<void
             .insert(refreshTokens)
             .values({ tokenHash: refreshTokenHash, userId, deviceId, generation, createdAt }),
         ]
-  await db.batch([
-    // A device id given again at login takes over: tokens it had before are invalid.
-    db.delete(sessions).where(and(eq(sessions.userId, userId), eq(sessions.deviceId, deviceId))),
-    db
-      .delete(refreshTokens)
-      .where(and(eq(refreshTokens.userId, userId), eq(refreshTokens.deviceId, deviceId))),
-    db.insert(sessions).values(access),
-    ...refresh,
-  ])
+  await changingSessions(() =>
+    db.batch([
+      // A device id given again at login takes over: tokens it had before are invalid.
+      db.delete(sessions).where(and(eq(sessions.userId, userId), eq(sessions.deviceId, deviceId))),
+      db
+        .delete(refreshTokens)
+        .where(and(eq(refreshTokens.userId, userId), eq(refreshTokens.deviceId, deviceId))),
+      db.insert(sessions).values(access),
+      ...refresh,
+    ]),
+  )
 }
 
 // Leaves room for the user id among D1's 100 parameters.
@@ -136,23 +146,27 @@ export async function endSessions(env: Env, userId: UserId, devices: DeviceSelec
   if ('only' in devices) {
     for (let at = 0; at < devices.only.length; at += devicesPerQuery) {
       const ids = devices.only.slice(at, at + devicesPerQuery)
-      await db.batch([
-        db.delete(sessions).where(and(eq(sessions.userId, userId), inArray(sessions.deviceId, ids))),
-        db
-          .delete(refreshTokens)
-          .where(and(eq(refreshTokens.userId, userId), inArray(refreshTokens.deviceId, ids))),
-      ])
+      await changingSessions(() =>
+        db.batch([
+          db.delete(sessions).where(and(eq(sessions.userId, userId), inArray(sessions.deviceId, ids))),
+          db
+            .delete(refreshTokens)
+            .where(and(eq(refreshTokens.userId, userId), inArray(refreshTokens.deviceId, ids))),
+        ]),
+      )
     }
     return
   }
   const kept = devices.allBut
   const ofSessions = kept === undefined ? undefined : ne(sessions.deviceId, kept)
   const ofRefreshTokens = kept === undefined ? undefined : ne(refreshTokens.deviceId, kept)
-  await db.batch([
-    db.delete(sessions).where(and(eq(sessions.userId, userId), ofSessions)),
-    db.delete(refreshTokens).where(and(eq(refreshTokens.userId, userId), ofRefreshTokens)),
-    db.delete(loginTokens).where(eq(loginTokens.userId, userId)),
-  ])
+  await changingSessions(() =>
+    db.batch([
+      db.delete(sessions).where(and(eq(sessions.userId, userId), ofSessions)),
+      db.delete(refreshTokens).where(and(eq(refreshTokens.userId, userId), ofRefreshTokens)),
+      db.delete(loginTokens).where(eq(loginTokens.userId, userId)),
+    ]),
+  )
 }
 
 /** Ends the sessions of one generation of a device. */
@@ -162,24 +176,26 @@ export async function endSessionsOfGeneration(
   device: { readonly deviceId: string; readonly generation: number },
 ): Promise<void> {
   const db = database(env)
-  await db.batch([
-    db
-      .delete(sessions)
-      .where(
-        and(
-          eq(sessions.userId, userId),
-          eq(sessions.deviceId, device.deviceId),
-          eq(sessions.generation, device.generation),
+  await changingSessions(() =>
+    db.batch([
+      db
+        .delete(sessions)
+        .where(
+          and(
+            eq(sessions.userId, userId),
+            eq(sessions.deviceId, device.deviceId),
+            eq(sessions.generation, device.generation),
+          ),
         ),
-      ),
-    db
-      .delete(refreshTokens)
-      .where(
-        and(
-          eq(refreshTokens.userId, userId),
-          eq(refreshTokens.deviceId, device.deviceId),
-          eq(refreshTokens.generation, device.generation),
+      db
+        .delete(refreshTokens)
+        .where(
+          and(
+            eq(refreshTokens.userId, userId),
+            eq(refreshTokens.deviceId, device.deviceId),
+            eq(refreshTokens.generation, device.generation),
+          ),
         ),
-      ),
-  ])
+    ]),
+  )
 }

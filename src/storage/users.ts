@@ -7,6 +7,7 @@ import { database, isUniqueViolation, statement } from './database.ts'
 import { profiles } from './schema/profiles.ts'
 import { loginTokens, refreshTokens, sessions } from './schema/sessions.ts'
 import { users } from './schema/users.ts'
+import { changingSessions } from './session-cache.ts'
 
 export type User = typeof users.$inferSelect
 
@@ -104,36 +105,44 @@ export async function insertUserOnce(
 
 /** Makes a guest a full user with a password. Answers false when the user is no guest any more. */
 export async function upgradeGuest(env: Env, userId: UserId, passwordHash: string): Promise<boolean> {
-  const result = await database(env)
-    .update(users)
-    .set({ guest: false, passwordHash })
-    .where(and(eq(users.userId, userId), eq(users.guest, true)))
+  const result = await changingSessions(() =>
+    database(env)
+      .update(users)
+      .set({ guest: false, passwordHash })
+      .where(and(eq(users.userId, userId), eq(users.guest, true)))
+      .run(),
+  )
   return result.meta.changes > 0
 }
 
 /** Replaces a user's password. Answers false for a user who was deactivated meanwhile. */
 export async function setPasswordHash(env: Env, userId: UserId, passwordHash: string): Promise<boolean> {
-  const result = await database(env)
-    .update(users)
-    .set({ passwordHash })
-    .where(and(eq(users.userId, userId), isNull(users.deactivatedAt)))
+  const result = await changingSessions(() =>
+    database(env)
+      .update(users)
+      .set({ passwordHash })
+      .where(and(eq(users.userId, userId), isNull(users.deactivatedAt)))
+      .run(),
+  )
   return result.meta.changes > 0
 }
 
 /** Ends an account for good: no password, no tokens, an empty profile. The user id stays taken. */
 export async function deactivateUser(env: Env, userId: UserId, erase: boolean, now: number): Promise<void> {
   const db = database(env)
-  await db.batch([
-    db
-      .update(users)
-      .set({ passwordHash: null, deactivatedAt: now, admin: false, erased: erase })
-      .where(eq(users.userId, userId)),
-    db.delete(sessions).where(eq(sessions.userId, userId)),
-    db.delete(refreshTokens).where(eq(refreshTokens.userId, userId)),
-    db.delete(loginTokens).where(eq(loginTokens.userId, userId)),
-    db
-      .update(profiles)
-      .set({ displayname: null, avatarUrl: null, fields: '{}' })
-      .where(eq(profiles.userId, userId)),
-  ])
+  await changingSessions(() =>
+    db.batch([
+      db
+        .update(users)
+        .set({ passwordHash: null, deactivatedAt: now, admin: false, erased: erase })
+        .where(eq(users.userId, userId)),
+      db.delete(sessions).where(eq(sessions.userId, userId)),
+      db.delete(refreshTokens).where(eq(refreshTokens.userId, userId)),
+      db.delete(loginTokens).where(eq(loginTokens.userId, userId)),
+      db
+        .update(profiles)
+        .set({ displayname: null, avatarUrl: null, fields: '{}' })
+        .where(eq(profiles.userId, userId)),
+    ]),
+  )
 }
