@@ -98,11 +98,12 @@ describe('a profile', () => {
     expect([foreign.status, foreign.body.errcode]).toEqual([403, 'M_FORBIDDEN'])
     const anonymous = await server.request('PUT', path('displayname'), { body: { displayname: 'x' } })
     expect([anonymous.status, anonymous.body.errcode]).toEqual([401, 'M_MISSING_TOKEN'])
+    const carol = await server.register('carol')
     const db = await server.mf.getD1Database('DB')
-    await db.prepare('UPDATE users SET suspended = 1 WHERE user_id = ?').bind(bob.userId).run()
-    const suspended = await server.request('PUT', path('displayname', bob.userId), {
-      token: bob.token,
-      body: { displayname: 'Bob' },
+    await db.prepare('UPDATE users SET suspended = 1 WHERE user_id = ?').bind(carol.userId).run()
+    const suspended = await server.request('PUT', path('displayname', carol.userId), {
+      token: carol.token,
+      body: { displayname: 'Carol' },
     })
     expect([suspended.status, suspended.body.errcode]).toEqual([403, 'M_USER_SUSPENDED'])
   })
