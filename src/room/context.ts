@@ -6,6 +6,8 @@ import { MatrixError } from '../errors.ts'
 import type { RoomId, ServerName } from '../matrix/event.ts'
 import { roomVersion, type RoomVersionRules } from '../matrix/room-version.ts'
 import { signingKeyFromSeed, type SigningKey } from '../matrix/signing.ts'
+import { migrate } from '../storage/durable-migrations.ts'
+import { roomMigrations } from './schema.ts'
 
 export interface RoomContext {
   readonly sql: SqlStorage
@@ -23,6 +25,8 @@ export interface RoomContext {
   readonly told: Map<string, number>
   /** The deliveries under way, a promise a Hub shard. */
   readonly telling: Map<number, Promise<void>>
+  /** Whether the database has its tables. It has none before the room exists: asking about a made-up id writes nothing. */
+  hasTables: boolean
   identity: RoomIdentity | undefined
   signer: Signer | undefined
 }
@@ -46,9 +50,11 @@ export interface LiveEnd {
 
 let contexts = 0
 
-/** Opens the context over a migrated database. */
+/** Opens the context, bringing the tables of a room that exists up to date. */
 export function openRoom(ctx: DurableObjectState, env: Env): RoomContext {
   contexts += 1
+  const hasTables = tablesExist(ctx.storage.sql)
+  if (hasTables) migrate(ctx.storage, roomMigrations)
   return {
     sql: ctx.storage.sql,
     storage: ctx.storage,
@@ -60,9 +66,14 @@ export function openRoom(ctx: DurableObjectState, env: Env): RoomContext {
     alarmArmed: false,
     told: new Map(),
     telling: new Map(),
+    hasTables,
     identity: undefined,
     signer: undefined,
   }
+}
+
+function tablesExist(sql: SqlStorage): boolean {
+  return sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'migrations'").toArray().length > 0
 }
 
 /** Drops what memory knows of the live end, after a transaction was rolled back. */
@@ -72,6 +83,7 @@ export function forgetLiveEnd(room: RoomContext): void {
   room.live.position = undefined
   room.live.heads = undefined
   room.alarmArmed = false
+  room.hasTables = tablesExist(room.sql)
   room.identity = undefined
 }
 
@@ -93,6 +105,7 @@ export function setMeta(room: RoomContext, key: string, value: SqlStorageValue):
 /** The room's id and rules, or undefined while this object holds no room. */
 export function findIdentity(room: RoomContext): RoomIdentity | undefined {
   if (room.identity) return room.identity
+  if (!room.hasTables) return undefined
   const roomId = meta(room, 'room_id')
   const version = meta(room, 'room_version')
   const rules = typeof version === 'string' ? roomVersion(version) : undefined
@@ -114,6 +127,8 @@ export function identity(room: RoomContext): RoomIdentity {
 
 /** Makes this object the home of a room. Must run in the transaction that writes its first event. */
 export function adoptIdentity(room: RoomContext, made: RoomIdentity): void {
+  if (!room.hasTables) migrate(room.storage, roomMigrations)
+  room.hasTables = true
   setMeta(room, 'room_id', made.roomId)
   setMeta(room, 'room_version', made.rules.id)
   room.identity = made

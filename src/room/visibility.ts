@@ -21,8 +21,9 @@ export interface View {
   readonly sees: (stored: StoredEvent) => boolean
 }
 
-/** The view of a user. Reads the history of their membership and of the history visibility once. */
+/** The view of a user. M_FORBIDDEN if there is no such room. Reads the history of their membership and of the history visibility once. */
 export function viewOf(room: RoomContext, userId: string): View {
+  identity(room)
   const member = slotHistory(room, 'm.room.member', userId)
   const setting = slotHistory(room, 'm.room.history_visibility', '')
   const lastJoined = lastJoinedPosition(member)
