@@ -2,7 +2,42 @@
 
 import { Hono } from 'hono'
 import { cors } from 'hono/cors'
+import { syncRoutes } from './client/sync.ts'
+import { synapseRegisterRoutes } from './admin/synapse-register.ts'
+import { accountDataRoutes } from './client/account-data.ts'
+import { accountDeactivationRoutes } from './client/account-deactivation.ts'
+import { accountPasswordRoutes } from './client/account-password.ts'
+import { administrativeContactRoutes } from './client/administrative-contact.ts'
+import { authFallbackRoutes } from './client/auth-fallback.ts'
+import { capabilitiesRoutes } from './client/capabilities.ts'
+import { deviceRoutes } from './client/devices.ts'
+import { eventContextRoutes } from './client/event-context.ts'
+import { filterRoutes } from './client/filter.ts'
+import { loginFallbackRoutes } from './client/login-fallback.ts'
+import { loginRoutes } from './client/login.ts'
+import { logoutRoutes } from './client/logout.ts'
+import { profileRoutes } from './client/profile.ts'
+import { refreshRoutes } from './client/refresh.ts'
+import { registerRoutes } from './client/register.ts'
+import { roomEventRoutes } from './client/room-event.ts'
+import { roomMembersRoutes } from './client/room-members.ts'
+import { roomMessagesRoutes } from './client/room-messages.ts'
+import { roomStateReadRoutes } from './client/room-state-read.ts'
+import { createRoomRoutes } from './client/create-room.ts'
+import { receiptRoutes } from './client/receipts.ts'
+import { roomAliasRoutes } from './client/room-aliases.ts'
+import { roomDirectoryRoutes } from './client/room-directory.ts'
+import { roomMembershipRoutes } from './client/room-membership.ts'
+import { roomSendRoutes } from './client/room-send.ts'
+import { roomStateRoutes } from './client/room-state.ts'
+import { roomUpgradeRoutes } from './client/room-upgrade.ts'
+import { typingRoutes } from './client/typing.ts'
+import { tagRoutes } from './client/tags.ts'
+import { versionsRoutes } from './client/versions.ts'
+import { wellKnownRoutes } from './client/well-known.ts'
+import { whoamiRoutes } from './client/whoami.ts'
 import type { App, AppEnv } from './http/app-type.ts'
+import { mediaRoutes } from './media/media-routes.ts'
 import { renderError } from './http/render-error.ts'
 import { unrecognized } from './http/unrecognized.ts'
 
@@ -19,7 +54,42 @@ export function createApp(): App {
       exposeHeaders: ['Retry-After'],
     }),
   )
+  syncRoutes(app)
   app.onError(renderError)
   app.notFound(unrecognized(app))
+  synapseRegisterRoutes(app)
+  accountDataRoutes(app)
+  accountDeactivationRoutes(app)
+  accountPasswordRoutes(app)
+  administrativeContactRoutes(app)
+  authFallbackRoutes(app)
+  capabilitiesRoutes(app)
+  deviceRoutes(app)
+  eventContextRoutes(app)
+  filterRoutes(app)
+  loginFallbackRoutes(app)
+  loginRoutes(app)
+  logoutRoutes(app)
+  mediaRoutes(app)
+  profileRoutes(app)
+  refreshRoutes(app)
+  registerRoutes(app)
+  roomEventRoutes(app)
+  roomMembersRoutes(app)
+  roomMessagesRoutes(app)
+  roomStateReadRoutes(app)
+  createRoomRoutes(app)
+  receiptRoutes(app)
+  roomAliasRoutes(app)
+  roomDirectoryRoutes(app)
+  roomMembershipRoutes(app)
+  roomSendRoutes(app)
+  roomStateRoutes(app)
+  roomUpgradeRoutes(app)
+  typingRoutes(app)
+  tagRoutes(app)
+  versionsRoutes(app)
+  wellKnownRoutes(app)
+  whoamiRoutes(app)
   return app
 }

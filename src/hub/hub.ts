@@ -30,7 +30,7 @@ import { getFilter, storeFilter } from './filters.ts'
 import { applyRoomNews, roomPositionAt } from './inbox.ts'
 import { findRoom, findUser, internRoom, internUser } from './interned.ts'
 import { loginFailed, type LoginStanding, loginStanding, loginSucceeded } from './login-lockout.ts'
-import { forgetRoom, joinedRooms, membershipsIn, roomsOf } from './members.ts'
+import { forgetRoom, joinedRooms, membershipsIn, requireJoined, roomsOf } from './members.ts'
 import { type ReceiptRequest, setReceipt } from './set-receipt.ts'
 import type { RoomNews } from './room-news.ts'
 import { hubMigrations } from './schema.ts'
@@ -107,10 +107,12 @@ export class Hub extends DurableObject<Env> {
   // Receipts and typing.
 
   setReceipt(request: ReceiptRequest): void {
+    requireJoined(this.#hub, request.userId, request.roomId)
     setReceipt(this.#hub, request)
   }
 
   setTyping(request: TypingRequest): void {
+    requireJoined(this.#hub, request.userId, request.roomId)
     setTyping(this.#hub, request)
   }
 

@@ -73,6 +73,13 @@ export function membershipOf(hub: HubContext, userId: UserId, roomId: RoomId): s
     .toArray()[0]?.membership
 }
 
+/** Refuses users who are not joined to a room. M_FORBIDDEN. */
+export function requireJoined(hub: HubContext, userId: UserId, roomId: RoomId): void {
+  if (membershipOf(hub, userId, roomId) !== 'join') {
+    throw new MatrixError('M_FORBIDDEN', 403, 'You are not in this room')
+  }
+}
+
 /** Forgets a room that the user has left. M_UNKNOWN while they are still in it, as the specification has it. */
 export function forgetRoom(hub: HubContext, userId: UserId, roomId: RoomId): void {
   const membership = membershipOf(hub, userId, roomId)

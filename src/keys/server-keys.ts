@@ -3,9 +3,13 @@
 
 import { DurableObject } from 'cloudflare:workers'
 import { randomBytes } from 'node:crypto'
+import { config } from '../config.ts'
 import type { Env } from '../env.ts'
+import { MatrixError } from '../errors.ts'
+import { roomVersion, type RoomVersionId } from '../matrix/room-version.ts'
 import { signingKeyFromSeed } from '../matrix/signing.ts'
 import { type DurableMigration, migrate } from '../storage/durable-migrations.ts'
+import { type CreateRequest, nextCreateTime, signCreate } from './sign-create.ts'
 
 const migrations: readonly DurableMigration[] = [
   {
@@ -20,6 +24,11 @@ const migrations: readonly DurableMigration[] = [
         expired_ts INTEGER
       );
     `,
+  },
+  {
+    id: '0002-last-create',
+    // The time of the newest create event that was signed here.
+    sql: 'CREATE TABLE last_create (id INTEGER PRIMARY KEY, ts INTEGER NOT NULL)',
   },
 ]
 
@@ -38,6 +47,10 @@ export interface PublicKey {
   readonly expiredTs: number | null
 }
 
+export interface SignCreateRequest extends Omit<CreateRequest, 'rules'> {
+  readonly roomVersion: RoomVersionId
+}
+
 export class ServerKeys extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env)
@@ -53,6 +66,19 @@ export class ServerKeys extends DurableObject<Env> {
       )
       .one()
     return { keyId: row.key_id, seed: new Uint8Array(row.seed), version: row.version }
+  }
+
+  /**
+   * The create event of a new room whose id is its hash, signed, as JSON text. No two are alike. M_BAD_JSON,
+   * M_TOO_LARGE.
+   */
+  signCreate({ roomVersion: id, ...request }: SignCreateRequest): string {
+    const rules = roomVersion(id)
+    if (!rules) throw new MatrixError('M_UNSUPPORTED_ROOM_VERSION', 400, 'The room version is not supported')
+    const { keyId, seed } = this.signingKey()
+    const signer = { serverName: config(this.env).serverName, keyId, key: signingKeyFromSeed(seed) }
+    const pdu = signCreate(signer, { ...request, rules }, nextCreateTime(this.ctx.storage.sql, Date.now()))
+    return JSON.stringify(pdu)
   }
 
   /** All keys that ever signed, newest first. */

@@ -13,8 +13,8 @@ export interface Viewer {
 }
 
 /** The key under which a local send's transaction id is unique in the room. */
-export function transactionKey(userId: string, deviceId: string, txnId: string): string {
-  return JSON.stringify([userId, deviceId, txnId])
+export function transactionKey(userId: string, deviceId: string, txnId: string, path: string): string {
+  return JSON.stringify([userId, deviceId, txnId, path])
 }
 
 /** Who sent an event in which transaction, from the key above. */

@@ -13,6 +13,8 @@ import { signed, type EventDraft } from './build-event.ts'
 import { adoptIdentity, findIdentity, type RoomContext, type Signer } from './context.ts'
 import { eventStatus } from './events.ts'
 import { checkClientContent } from './client-content.ts'
+import { registerLocalUser } from './fan-out.ts'
+import { markPublished } from './publish.ts'
 import { appendDraft } from './send-event.ts'
 
 export type Preset = 'private_chat' | 'trusted_private_chat' | 'public_chat'
@@ -33,6 +35,10 @@ export interface CreateRoomRequest {
   readonly topic?: string
   readonly invite: readonly { readonly userId: UserId; readonly profile: JsonObject }[]
   readonly isDirect: boolean
+  /** Whether the room is in the published room directory from the start. */
+  readonly published: boolean
+  /** The creator and the invited users of this server, with their Hub shards. */
+  readonly localUsers: readonly { readonly userId: UserId; readonly shard: number }[]
 }
 
 /**
@@ -45,6 +51,8 @@ export function createRoom(room: RoomContext, signer: Signer, request: CreateRoo
   if (!rules) throw new MatrixError('M_UNSUPPORTED_ROOM_VERSION', 400, 'The room version is not supported')
   transact(room, () => {
     adoptIdentity(room, { roomId: request.roomId, rules })
+    if (request.published) markPublished(room, true)
+    for (const { userId, shard } of request.localUsers) registerLocalUser(room, userId, shard)
     appendCreate(room, signer, request, rules)
     for (const draft of drafts(request, rules)) append(room, signer, draft)
   })

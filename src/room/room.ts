@@ -5,21 +5,45 @@
 
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../env.ts'
-import type { EventId } from '../matrix/event.ts'
-import { migrate } from '../storage/durable-migrations.ts'
+import type { EventId, RoomAlias, UserId } from '../matrix/event.ts'
+import type { JsonObject } from '../matrix/json.ts'
 import { onAlarm } from './alarm.ts'
+import type { EventDraft } from './build-event.ts'
+import type { Viewer } from './client-event.ts'
 import { ensureSigner, openRoom, type RoomContext } from './context.ts'
 import { createRoom, type CreateRoomRequest } from './create-room.ts'
 import { tellHubs } from './fan-out.ts'
-import { roomMigrations } from './schema.ts'
-import { sendEvent, type SendRequest } from './send-event.ts'
+import { receivePdu, type Receipt, type ServerKeySet } from './receive-pdu.ts'
+import { describeRoom, type RoomDescription } from './describe-room.ts'
+import { eventTemplate, pduText } from './federation-read.ts'
+import { type ContextRequest, contextEvents } from './context-events.ts'
+import { eventByTimestamp, type TimestampRequest } from './event-by-timestamp.ts'
+import { joinedMembers, members, type MembersRequest } from './members.ts'
+import { messages, type MessagesRequest } from './messages.ts'
+import type { ReadAnswer } from './read-answer.ts'
+import { readEvent } from './read-event.ts'
+import { readState, readStateEvent, type StateEventRequest } from './read-state.ts'
+import { type ClientSendRequest, sendFromClient } from './client-send.ts'
+import { tellIndex, tellIndexIfPublished } from './index-room.ts'
+import {
+  changeMembership,
+  type MembershipAnswer,
+  type MembershipRequest,
+  type ProfileUpdate,
+  updateMemberProfile,
+} from './membership.ts'
+import { publish, type PublishRequest } from './publish.ts'
+import { localMembers } from './restricted-join.ts'
+import { type AliasStanding, aliasStanding, withdrawAliases } from './room-aliases.ts'
+import { isEventInThread, type ThreadQuery } from './thread-of.ts'
+import { retire, type RetireRequest, upgradePlan, type UpgradeRequest } from './upgrade.ts'
+import { type RoomSyncRequest, syncRoom } from './sync-room.ts'
 
 export class Room extends DurableObject<Env> {
   readonly #room: RoomContext
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env)
-    migrate(ctx.storage, roomMigrations)
     this.#room = openRoom(ctx, env)
   }
 
@@ -29,12 +53,128 @@ export class Room extends DurableObject<Env> {
 
   async createRoom(request: CreateRoomRequest): Promise<void> {
     createRoom(this.#room, await ensureSigner(this.#room), request)
-    await tellHubs(this.#room)
+    await Promise.all([tellHubs(this.#room), tellIndex(this.#room)])
   }
 
-  async sendEvent(request: SendRequest): Promise<EventId> {
-    const eventId = sendEvent(this.#room, await ensureSigner(this.#room), request)
+  /** Receives PDUs in the given order. Hand in parents before children. */
+  async receivePdus(pdus: readonly JsonObject[], keys: ServerKeySet): Promise<Receipt[]> {
+    const receipts = pdus.map((pdu) => receivePdu(this.#room, pdu, keys))
     await tellHubs(this.#room)
+    return receipts
+  }
+
+  describe(): RoomDescription {
+    return describeRoom(this.#room)
+  }
+
+  /** An accepted event in wire form as JSON text. */
+  pduText(eventId: string): string {
+    return pduText(this.#room, eventId)
+  }
+
+  /** A template for an event of a user of another server, as JSON text. */
+  eventTemplate(draft: EventDraft): string {
+    return eventTemplate(this.#room, draft)
+  }
+
+  /** The room's part of a /sync answer as JSON text. */
+  syncRoom(request: RoomSyncRequest): string {
+    return syncRoom(this.#room, request)
+  }
+
+  // Writing, on behalf of local users.
+
+  async sendEvent(request: ClientSendRequest): Promise<EventId> {
+    const eventId = sendFromClient(this.#room, await ensureSigner(this.#room), request)
+    await this.#tell()
     return eventId
+  }
+
+  async changeMembership(request: MembershipRequest): Promise<MembershipAnswer> {
+    const answer = changeMembership(this.#room, await ensureSigner(this.#room), request)
+    await this.#tell()
+    return answer
+  }
+
+  /** Leaves the room. Answers also those who have left before. */
+  async leave({ sender }: { readonly sender: UserId }): Promise<void> {
+    await this.changeMembership({ action: 'leave', sender, target: sender, content: {} })
+  }
+
+  async updateMemberProfile(update: ProfileUpdate): Promise<void> {
+    updateMemberProfile(this.#room, await ensureSigner(this.#room), update)
+    await this.#tell()
+  }
+
+  /** The joined users of this server. */
+  localMembers(): UserId[] {
+    return [...localMembers(this.#room)]
+  }
+
+  aliasStanding(userId: UserId): AliasStanding {
+    return aliasStanding(this.#room, userId)
+  }
+
+  async withdrawAliases(request: { readonly sender: UserId; readonly aliases: readonly RoomAlias[] }): Promise<void> {
+    withdrawAliases(this.#room, await ensureSigner(this.#room), request)
+    await this.#tell()
+  }
+
+  /** Publishes the room in the directory or withdraws it; the directory knows when this resolves. */
+  async publish(request: PublishRequest): Promise<void> {
+    publish(this.#room, request)
+    await tellIndex(this.#room)
+  }
+
+  /** An `UpgradePlan` as JSON text. */
+  upgradePlan(request: UpgradeRequest): string {
+    return JSON.stringify(upgradePlan(this.#room, request))
+  }
+
+  async retire(request: RetireRequest): Promise<void> {
+    retire(this.#room, await ensureSigner(this.#room), request)
+    await Promise.all([tellHubs(this.#room), tellIndex(this.#room)])
+  }
+
+  isEventInThread(query: ThreadQuery): boolean {
+    return isEventInThread(this.#room, query)
+  }
+
+  async #tell(): Promise<void> {
+    await Promise.all([tellHubs(this.#room), tellIndexIfPublished(this.#room)])
+  }
+
+  // Reading, as the client-server API answers it.
+
+  messages(viewer: Viewer, request: MessagesRequest): ReadAnswer {
+    return messages(this.#room, viewer, request)
+  }
+
+  contextEvents(viewer: Viewer, request: ContextRequest): ReadAnswer {
+    return contextEvents(this.#room, viewer, request)
+  }
+
+  readEvent(viewer: Viewer, eventId: string): ReadAnswer {
+    return readEvent(this.#room, viewer, eventId)
+  }
+
+  eventByTimestamp(viewer: Viewer, request: TimestampRequest): ReadAnswer {
+    return eventByTimestamp(this.#room, viewer, request)
+  }
+
+  readState(viewer: Viewer): ReadAnswer {
+    return readState(this.#room, viewer)
+  }
+
+  readStateEvent(viewer: Viewer, request: StateEventRequest): ReadAnswer {
+    return readStateEvent(this.#room, viewer, request)
+  }
+
+  members(viewer: Viewer, request: MembersRequest): ReadAnswer {
+    return members(this.#room, viewer, request)
+  }
+
+  joinedMembers(viewer: Viewer): ReadAnswer {
+    return joinedMembers(this.#room, viewer)
   }
 }

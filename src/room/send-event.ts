@@ -18,18 +18,21 @@ const maxPrevEvents = 10
 
 export interface SendRequest {
   readonly draft: EventDraft
-  /** Set for sends with a transaction id: the same one by the same device is the same event. */
-  readonly transaction?: { readonly deviceId: string; readonly txnId: string }
+  /**
+   * Set for sends with a transaction id: the same one by the same device to the same path is the same event. `path`
+   * is what of the HTTP path comes after the room.
+   */
+  readonly transaction?: { readonly deviceId: string; readonly txnId: string; readonly path: string }
 }
 
 /** Sends an event of a local user. Returns its id. M_FORBIDDEN where the auth rules refuse it. */
-export function sendEvent(room: RoomContext, signer: Signer, { draft, transaction }: SendRequest): EventId {
-  const txn = transaction && transactionKey(draft.sender, transaction.deviceId, transaction.txnId)
-  const sent = txn === undefined ? undefined : findTransaction(room, txn)
+export function sendEvent(room: RoomContext, signer: Signer, request: SendRequest): EventId {
+  const { draft } = request
+  const sent = findSentEvent(room, request)
   if (sent) return sent
   const same = findUnchangedState(room, draft)
   if (same) return same
-  return transact(room, () => appendDraft(room, signer, draft, txn))
+  return transact(room, () => appendDraft(room, signer, draft, transactionOfRequest(request)))
 }
 
 /** Builds, authorises and appends one event on top of the live end. Call inside `transact`. */
@@ -60,8 +63,16 @@ function newestExtremities(room: RoomContext): readonly number[] {
     .slice(0, maxPrevEvents)
 }
 
-function findTransaction(room: RoomContext, txn: string): EventId | undefined {
+/** The event that was sent by the same request before, if there is one. */
+export function findSentEvent(room: RoomContext, request: SendRequest): EventId | undefined {
+  const txn = transactionOfRequest(request)
+  if (txn === undefined) return undefined
   return room.sql.exec<EventRow>('SELECT * FROM events WHERE txn = ?', txn).toArray()[0]?.event_id
+}
+
+function transactionOfRequest({ draft, transaction }: SendRequest): string | undefined {
+  if (transaction === undefined) return undefined
+  return transactionKey(draft.sender, transaction.deviceId, transaction.txnId, transaction.path)
 }
 
 // Setting state to what it is already makes no event.

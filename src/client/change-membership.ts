@@ -1,0 +1,95 @@
+// Membership changes as the endpoints ask for them: with the profile of whoever they are about, and for restricted
+// rooms with the answer to which rooms the user is in, which only their Hub knows.
+
+import { config } from '../config.ts'
+import { type Env, hubStub, roomStub } from '../env.ts'
+import { MatrixError } from '../errors.ts'
+import type { AppContext } from '../http/app-type.ts'
+import type { EventId, RoomId, UserId } from '../matrix/event.ts'
+import type { JsonObject } from '../matrix/json.ts'
+import type { MembershipAction } from '../room/membership.ts'
+import { findLocalMembers } from '../storage/local-members.ts'
+import { shardOf } from '../storage/users.ts'
+import { invitees } from './invitees.ts'
+import { isLocal } from './path-params.ts'
+
+/** Something the user does about themselves: `join`, `knock` or `leave`. */
+export async function changeOwnMembership(
+  c: AppContext,
+  roomId: RoomId,
+  action: 'join' | 'knock' | 'leave',
+  content: JsonObject,
+): Promise<EventId> {
+  const { userId, shard, guest } = c.var.session
+  const profile = action === 'leave' ? {} : await ownProfile(c.env, userId)
+  const request = {
+    action,
+    sender: userId,
+    target: userId,
+    targetShard: shard,
+    guest,
+    content: { ...profile, ...content },
+  }
+  const room = roomStub(c.env, roomId)
+  const answer = await room.changeMembership(request)
+  if ('eventId' in answer) return answer.eventId
+  const memberOf = await hubStub(c.env, shard).membershipsIn(userId, answer.needsMembership)
+  const decided = await room.changeMembership({ ...request, memberOf })
+  if ('eventId' in decided) return decided.eventId
+  throw new Error('the room asked for memberships twice')
+}
+
+async function ownProfile(env: Env, userId: UserId): Promise<JsonObject> {
+  const members = await findLocalMembers(env, [userId])
+  return members.get(userId)?.profile ?? {}
+}
+
+/** Invites a user. As `invitees`, and M_FORBIDDEN. */
+export async function inviteUser(
+  c: AppContext,
+  roomId: RoomId,
+  target: UserId,
+  content: JsonObject,
+): Promise<EventId> {
+  const [invitee] = await invitees(c.env, [target])
+  return await change(c, roomId, {
+    action: 'invite',
+    target,
+    content: { ...invitee?.profile, ...content },
+    targetShard: invitee?.shard,
+  })
+}
+
+/** Something done to another user: kicking, banning and what ends them. M_FORBIDDEN. */
+export async function changeOthersMembership(
+  c: AppContext,
+  roomId: RoomId,
+  action: Exclude<MembershipAction, 'join' | 'knock' | 'leave' | 'invite'>,
+  target: UserId,
+  content: JsonObject,
+): Promise<EventId> {
+  return await change(c, roomId, { action, target, content, targetShard: await shardOfTarget(c.env, target) })
+}
+
+async function shardOfTarget(env: Env, target: UserId): Promise<number | undefined> {
+  if (!isLocal(env, target)) return undefined
+  // With a single shard there is nothing to look up.
+  return config(env).hubShards === 1 ? 0 : await shardOf(env, target)
+}
+
+interface Change {
+  readonly action: MembershipAction
+  readonly target: UserId
+  readonly content: JsonObject
+  readonly targetShard: number | undefined
+}
+
+async function change(c: AppContext, roomId: RoomId, { targetShard, ...request }: Change): Promise<EventId> {
+  const answer = await roomStub(c.env, roomId).changeMembership({
+    ...request,
+    sender: c.var.session.userId,
+    ...(targetShard === undefined ? {} : { targetShard }),
+  })
+  if ('eventId' in answer) return answer.eventId
+  throw new MatrixError('M_FORBIDDEN', 403, 'The room asks for memberships of others')
+}

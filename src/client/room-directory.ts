@@ -1,0 +1,146 @@
+// Specification: client-server API, "Published room directory".
+
+import * as v from 'valibot'
+import { config } from '../config.ts'
+import { roomStub } from '../env.ts'
+import { MatrixError } from '../errors.ts'
+import type { App, AppContext } from '../http/app-type.ts'
+import { jsonBody, queryParams } from '../http/json-body.ts'
+import { refuseSuspended, requireSession } from '../http/session.ts'
+import type { JsonObject } from '../matrix/json.ts'
+import {
+  countPublishedRooms,
+  type DirectoryPlace,
+  type DirectoryQuery,
+  findPublishedRooms,
+  findRoomSummary,
+  type RoomSummary,
+} from '../storage/room-index.ts'
+import { remoteDirectory } from './other-servers.ts'
+import { roomParam } from './own-user.ts'
+
+const longestPage = 500
+const defaultPage = 100
+const serverParam = v.looseObject({ server: v.optional(v.string()) })
+const listParams = v.looseObject({
+  ...serverParam.entries,
+  limit: v.optional(v.pipe(v.string(), v.digits(), v.transform(Number))),
+  since: v.optional(v.string()),
+})
+const searchBody = v.looseObject({
+  limit: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  since: v.optional(v.string()),
+  filter: v.optional(
+    v.looseObject({
+      generic_search_term: v.optional(v.string()),
+      room_types: v.optional(v.pipe(v.array(v.nullable(v.string())), v.maxLength(50))),
+    }),
+  ),
+  include_all_networks: v.optional(v.boolean()),
+  third_party_instance_id: v.optional(v.string()),
+})
+
+/** GET and POST /publicRooms, GET and PUT /directory/list/room/{roomId}. */
+export function roomDirectoryRoutes(app: App): void {
+  // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3publicrooms
+  app.get('/_matrix/client/v3/publicRooms', async (c) => {
+    const { limit, since, server } = queryParams(c, listParams)
+    refuseRemote(c, server)
+    return c.json(await page(c, { limit: pageSize(limit), ...placeOf(since) }))
+  })
+
+  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3publicrooms
+  app.post('/_matrix/client/v3/publicRooms', requireSession(), async (c) => {
+    refuseRemote(c, queryParams(c, serverParam).server)
+    const body = await jsonBody(c, searchBody, { optional: true })
+    // No room of this server belongs to another network.
+    if (body.third_party_instance_id !== undefined && body.include_all_networks !== true) {
+      return c.json({ chunk: [], total_room_count_estimate: 0 })
+    }
+    const term = body.filter?.generic_search_term
+    const types = body.filter?.room_types
+    return c.json(
+      await page(c, {
+        limit: pageSize(body.limit),
+        ...placeOf(body.since),
+        ...(term === undefined ? {} : { searchTerm: term }),
+        ...(types === undefined ? {} : { roomTypes: types }),
+      }),
+    )
+  })
+
+  // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3directorylistroomroomid
+  app.get('/_matrix/client/v3/directory/list/room/:roomId', async (c) => {
+    const summary = await findRoomSummary(c.env, roomParam(c))
+    if (!summary) throw new MatrixError('M_NOT_FOUND', 404, 'Room not found')
+    return c.json({ visibility: summary.published ? 'public' : 'private' })
+  })
+
+  // https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3directorylistroomroomid
+  app.put('/_matrix/client/v3/directory/list/room/:roomId', requireSession(), async (c) => {
+    const { userId: sender, admin } = c.var.session
+    refuseSuspended(c.var.session)
+    const roomId = roomParam(c)
+    const body = await jsonBody(
+      c,
+      v.looseObject({ visibility: v.optional(v.picklist(['public', 'private']), 'public') }),
+    )
+    await roomStub(c.env, roomId).publish({ sender, admin, published: body.visibility === 'public' })
+    return c.json({})
+  })
+}
+
+function refuseRemote(c: AppContext, server: string | undefined): void {
+  if (server !== undefined && server !== config(c.env).serverName) remoteDirectory(server)
+}
+
+function pageSize(limit: number | undefined): number {
+  return limit === undefined || limit === 0 ? defaultPage : Math.min(limit, longestPage)
+}
+
+async function page(c: AppContext, query: DirectoryQuery): Promise<JsonObject> {
+  const [{ rooms, more }, total] = await Promise.all([
+    findPublishedRooms(c.env, query),
+    countPublishedRooms(c.env, query),
+  ])
+  // Paging backwards, there is what was come from after the page; forwards, before it.
+  const hasNext = query.before !== undefined || more
+  const hasPrevious = query.before === undefined ? query.after !== undefined : more
+  const [first, last] = [rooms.at(0), rooms.at(-1)]
+  return {
+    chunk: rooms.map(chunkOf),
+    ...(hasNext && last ? { next_batch: token('n', last) } : {}),
+    ...(hasPrevious && first ? { prev_batch: token('p', first) } : {}),
+    total_room_count_estimate: total,
+  }
+}
+
+function chunkOf(room: RoomSummary): JsonObject {
+  return {
+    room_id: room.roomId,
+    num_joined_members: room.joinedMembers,
+    world_readable: room.worldReadable,
+    guest_can_join: room.guestCanJoin,
+    join_rule: room.joinRule,
+    ...(room.name === null ? {} : { name: room.name }),
+    ...(room.topic === null ? {} : { topic: room.topic }),
+    ...(room.canonicalAlias === null ? {} : { canonical_alias: room.canonicalAlias }),
+    ...(room.avatarUrl === null ? {} : { avatar_url: room.avatarUrl }),
+    ...(room.type === null ? {} : { room_type: room.type }),
+  }
+}
+
+// A token says beside which room to go on, and in which direction.
+function token(direction: 'n' | 'p', { joinedMembers, roomId }: DirectoryPlace): string {
+  return `${direction}${joinedMembers}_${roomId}`
+}
+
+function placeOf(since: string | undefined): Pick<DirectoryQuery, 'after' | 'before'> {
+  if (since === undefined) return {}
+  const [, direction, joinedMembers, roomId] = /^([np])(\d{1,15})_(.+)$/s.exec(since) ?? []
+  if (roomId === undefined) {
+    throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid parameter since: not a token of this directory')
+  }
+  const place = { joinedMembers: Number(joinedMembers), roomId }
+  return direction === 'n' ? { after: place } : { before: place }
+}

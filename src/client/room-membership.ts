@@ -1,0 +1,139 @@
+// Specification: client-server API, "Room membership".
+
+import * as v from 'valibot'
+import { hubStub } from '../env.ts'
+import { MatrixError } from '../errors.ts'
+import type { App, AppContext } from '../http/app-type.ts'
+import { jsonBody } from '../http/json-body.ts'
+import { rateLimit } from '../http/rate-limit.ts'
+import { refuseSuspended, requireSession } from '../http/session.ts'
+import type { RoomId, UserId } from '../matrix/event.ts'
+import { parseRoomAlias, parseRoomId } from '../matrix/identifiers.ts'
+import type { JsonObject } from '../matrix/json.ts'
+import { changeOthersMembership, changeOwnMembership, inviteUser } from './change-membership.ts'
+import { roomParam } from './own-user.ts'
+import { checkedUserId, textParam } from './path-params.ts'
+import { resolveAlias } from './resolve-alias.ts'
+
+const reasonBody = v.looseObject({ reason: v.optional(v.string()) })
+const joinBody = v.looseObject({ ...reasonBody.entries, third_party_signed: v.optional(v.unknown()) })
+const targetBody = v.looseObject({ ...reasonBody.entries, user_id: v.string() })
+const inviteBody = v.looseObject({
+  ...reasonBody.entries,
+  user_id: v.optional(v.string()),
+  id_server: v.optional(v.unknown()),
+  medium: v.optional(v.unknown()),
+  address: v.optional(v.unknown()),
+})
+
+/** Joining, knocking, inviting, leaving, forgetting, kicking and banning. */
+export function roomMembershipRoutes(app: App): void {
+  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3joinroomidoralias
+  app.post('/_matrix/client/v3/join/:roomIdOrAlias', requireSession(), async (c) =>
+    c.json({ room_id: await join(c, await roomOrAlias(c)) }),
+  )
+
+  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidjoin
+  app.post('/_matrix/client/v3/rooms/:roomId/join', requireSession({ guests: true }), async (c) =>
+    c.json({ room_id: await join(c, roomParam(c)) }),
+  )
+
+  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3knockroomidoralias
+  app.post('/_matrix/client/v3/knock/:roomIdOrAlias', requireSession(), async (c) => {
+    await limited(c)
+    refuseSuspended(c.var.session)
+    const content = reason(await jsonBody(c, reasonBody, { optional: true }))
+    const roomId = await roomOrAlias(c)
+    await changeOwnMembership(c, roomId, 'knock', content)
+    return c.json({ room_id: roomId })
+  })
+
+  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidinvite
+  app.post('/_matrix/client/v3/rooms/:roomId/invite', requireSession(), async (c) => {
+    await limited(c)
+    refuseSuspended(c.var.session)
+    const roomId = roomParam(c)
+    const body = await jsonBody(c, inviteBody)
+    refuseThirdPartyInvite(body)
+    await inviteUser(c, roomId, target(body.user_id), reason(body))
+    return c.json({})
+  })
+
+  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidleave
+  app.post('/_matrix/client/v3/rooms/:roomId/leave', requireSession({ guests: true }), async (c) => {
+    const roomId = roomParam(c)
+    await changeOwnMembership(c, roomId, 'leave', reason(await jsonBody(c, reasonBody, { optional: true })))
+    return c.json({})
+  })
+
+  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidforget
+  app.post('/_matrix/client/v3/rooms/:roomId/forget', requireSession(), async (c) => {
+    const { userId, shard } = c.var.session
+    await hubStub(c.env, shard).forgetRoom(userId, roomParam(c))
+    return c.json({})
+  })
+
+  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidkick
+  app.post('/_matrix/client/v3/rooms/:roomId/kick', requireSession(), (c) => changeOther(c, 'kick'))
+
+  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidban
+  app.post('/_matrix/client/v3/rooms/:roomId/ban', requireSession(), (c) => changeOther(c, 'ban'))
+
+  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidunban
+  app.post('/_matrix/client/v3/rooms/:roomId/unban', requireSession(), (c) => changeOther(c, 'unban'))
+}
+
+async function join(c: AppContext, roomId: RoomId): Promise<RoomId> {
+  await limited(c)
+  refuseSuspended(c.var.session)
+  const body = await jsonBody(c, joinBody, { optional: true })
+  if (body.third_party_signed !== undefined) {
+    throw new MatrixError(
+      'M_THREEPID_DENIED',
+      403,
+      'third_party_signed: third-party invites are not supported',
+    )
+  }
+  await changeOwnMembership(c, roomId, 'join', reason(body))
+  return roomId
+}
+
+async function changeOther(c: AppContext, action: 'kick' | 'ban' | 'unban'): Promise<Response> {
+  await limited(c)
+  refuseSuspended(c.var.session)
+  const roomId = roomParam(c)
+  const body = await jsonBody(c, targetBody)
+  await changeOthersMembership(c, roomId, action, target(body.user_id), reason(body))
+  return c.json({})
+}
+
+async function limited(c: AppContext): Promise<void> {
+  await rateLimit(c.env, c.env.SEND_LIMIT, c.var.session.userId)
+}
+
+/** The room a path names by its id or an alias. The servers that `via` names are not needed for rooms that are here. */
+async function roomOrAlias(c: AppContext): Promise<RoomId> {
+  const text = textParam(c, 'roomIdOrAlias')
+  const alias = parseRoomAlias(text)
+  const roomId = alias === undefined ? parseRoomId(text) : await resolveAlias(c.env, alias)
+  if (roomId !== undefined) return roomId
+  throw new MatrixError(
+    'M_INVALID_PARAM',
+    400,
+    'Invalid parameter roomIdOrAlias: neither a room id nor an alias',
+  )
+}
+
+function target(userId: string | undefined): UserId {
+  if (userId === undefined) throw new MatrixError('M_MISSING_PARAM', 400, 'Missing field: user_id')
+  return checkedUserId('user_id', userId)
+}
+
+function reason(body: { reason?: string | undefined }): JsonObject {
+  return body.reason === undefined ? {} : { reason: body.reason }
+}
+
+function refuseThirdPartyInvite(body: v.InferOutput<typeof inviteBody>): void {
+  if (body.id_server === undefined && body.medium === undefined && body.address === undefined) return
+  throw new MatrixError('M_THREEPID_DENIED', 403, 'Users cannot be invited by a third-party identifier')
+}

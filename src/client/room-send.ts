@@ -1,0 +1,51 @@
+// Specification: client-server API, "Sending events to a room", "Redactions".
+
+import * as v from 'valibot'
+import { roomStub } from '../env.ts'
+import type { App, AppContext } from '../http/app-type.ts'
+import { jsonBody, jsonObject } from '../http/json-body.ts'
+import { rateLimit } from '../http/rate-limit.ts'
+import { refuseSuspended, requireSession } from '../http/session.ts'
+import type { EventDraft } from '../room/build-event.ts'
+import { roomParam } from './own-user.ts'
+import { eventParam, textParam } from './path-params.ts'
+
+const redactionType = 'm.room.redaction'
+const redactionBody = v.looseObject({ reason: v.optional(v.string()) })
+
+/** PUT …/send/{eventType}/{txnId} and PUT …/redact/{eventId}/{txnId}. */
+export function roomSendRoutes(app: App): void {
+  // https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid
+  app.put(
+    '/_matrix/client/v3/rooms/:roomId/send/:eventType/:txnId',
+    requireSession({ guests: true }),
+    async (c) => {
+      const type = textParam(c, 'eventType')
+      // The room finds out whose event a suspended user redacts.
+      if (type !== redactionType) refuseSuspended(c.var.session)
+      const content = await jsonObject(c)
+      return await send(c, { type, content }, type)
+    },
+  )
+
+  // https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidredacteventidtxnid
+  app.put('/_matrix/client/v3/rooms/:roomId/redact/:eventId/:txnId', requireSession(), async (c) => {
+    const redacts = eventParam(c)
+    const { reason } = await jsonBody(c, redactionBody, { optional: true })
+    const content = reason === undefined ? {} : { reason }
+    return await send(c, { type: redactionType, content, redacts }, `redact/${redacts}`)
+  })
+}
+
+async function send(c: AppContext, event: Omit<EventDraft, 'sender'>, path: string): Promise<Response> {
+  const { userId, deviceId, admin, suspended } = c.var.session
+  const roomId = roomParam(c)
+  await rateLimit(c.env, c.env.SEND_LIMIT, userId)
+  const eventId = await roomStub(c.env, roomId).sendEvent({
+    draft: { ...event, sender: userId },
+    transaction: { deviceId, txnId: textParam(c, 'txnId'), path },
+    admin,
+    suspended,
+  })
+  return c.json({ event_id: eventId })
+}

@@ -1,0 +1,132 @@
+// Joining, leaving, inviting, kicking, banning, knocking: what the endpoints ask beyond the auth rules.
+// Specification: client-server API, "Room membership", "Restricted rooms", "Guest Access".
+
+import { MatrixError } from '../errors.ts'
+import type { EventId, RoomId, UserId } from '../matrix/event.ts'
+import { type JsonObject, stringProperty } from '../matrix/json.ts'
+import { transact } from './append.ts'
+import { findIdentity, type RoomContext, type Signer } from './context.ts'
+import { registerLocalUser } from './fan-out.ts'
+import { authoriseRestrictedJoin } from './restricted-join.ts'
+import { requireJoined } from './room-power.ts'
+import { currentMembership, sendEvent } from './send-event.ts'
+import { currentEvent } from './state-at.ts'
+
+/** `remove` ends the membership of somebody else, whatever it is: `kick` and `unban` in one. */
+export type MembershipAction = 'join' | 'knock' | 'leave' | 'invite' | 'kick' | 'ban' | 'unban' | 'remove'
+
+export interface MembershipRequest {
+  readonly action: MembershipAction
+  readonly sender: UserId
+  /** The sender, except where something is done to somebody else. */
+  readonly target: UserId
+  /** The content of the member event besides `membership`: profile, reason, `is_direct`. */
+  readonly content: JsonObject
+  /** The Hub shard of a local target. */
+  readonly targetShard?: number
+  /** Those of the rooms asked about before that the joining user is joined to. */
+  readonly memberOf?: readonly RoomId[]
+  /** Whether the joining user is a guest of this server. */
+  readonly guest?: boolean
+}
+
+/** The member event, or the rooms whose members may join: then ask again with those the user is joined to. */
+export type MembershipAnswer = { readonly eventId: EventId } | { readonly needsMembership: readonly RoomId[] }
+
+const memberships = {
+  join: 'join',
+  knock: 'knock',
+  leave: 'leave',
+  invite: 'invite',
+  kick: 'leave',
+  ban: 'ban',
+  unban: 'leave',
+  remove: 'leave',
+} as const satisfies Record<MembershipAction, string>
+
+/**
+ * Changes a membership. M_FORBIDDEN where the state of the room does not allow it, M_NOT_FOUND for joining or
+ * knocking on a room that this server is not in, M_GUEST_ACCESS_FORBIDDEN.
+ */
+export function changeMembership(
+  room: RoomContext,
+  signer: Signer,
+  request: MembershipRequest,
+): MembershipAnswer {
+  const { action, sender, target } = request
+  if (!findIdentity(room) && (action === 'join' || action === 'knock')) {
+    throw new MatrixError('M_NOT_FOUND', 404, 'No such room is known to this server')
+  }
+  const done = checkPresent(room, request)
+  if (done) return { eventId: done }
+  if (action === 'join' && request.guest === true) requireGuestAccess(room)
+  const join = action === 'join' ? authoriseRestrictedJoin(room, sender, request.memberOf) : {}
+  if ('needsMembership' in join) return join
+  const content = { ...withoutAuthorisation(request.content), ...join, membership: memberships[action] }
+  const draft = { type: 'm.room.member', sender, state_key: target, content }
+  const eventId = transact(room, () => {
+    if (request.targetShard !== undefined) registerLocalUser(room, target, request.targetShard)
+    return sendEvent(room, signer, { draft })
+  })
+  return { eventId }
+}
+
+/** Refuses what the target's present membership rules out. Answers the event when nothing is left to do. */
+function checkPresent(room: RoomContext, { action, sender, target }: MembershipRequest): EventId | undefined {
+  // Nobody outside learns who is in the room.
+  if (sender !== target) requireJoined(room, sender)
+  const present = currentMembership(room, target) ?? 'leave'
+  // Those who have left are where they want to be.
+  if (action === 'leave')
+    return present === 'leave' ? currentEvent(room, 'm.room.member', target)?.event_id : undefined
+  if (action === 'unban' && present !== 'ban') {
+    throw new MatrixError('M_FORBIDDEN', 403, 'The user is not banned')
+  }
+  const kicked = action === 'kick' && present === 'ban'
+  if (kicked || ((action === 'kick' || action === 'remove') && present === 'leave')) {
+    throw new MatrixError('M_FORBIDDEN', 403, 'The user is not in the room')
+  }
+  return undefined
+}
+
+// Only rooms that say so can be joined by guests.
+function requireGuestAccess(room: RoomContext): void {
+  const access = stringProperty(currentEvent(room, 'm.room.guest_access')?.content, 'guest_access')
+  if (access !== 'can_join') {
+    throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 403, 'Guests may not join this room')
+  }
+}
+
+// Who vouches for a join is for the server to say.
+function withoutAuthorisation(content: JsonObject): JsonObject {
+  const { join_authorised_via_users_server: _, ...others } = content
+  return others
+}
+
+export interface ProfileUpdate {
+  readonly userId: UserId
+  /** Absent where it stays, null where it was removed. */
+  readonly displayname?: string | null
+  readonly avatar_url?: string | null
+}
+
+/** Repeats the join of a user with a changed profile. Nothing happens for those who are not joined. */
+export function updateMemberProfile(
+  room: RoomContext,
+  signer: Signer,
+  { userId, displayname, avatar_url: avatarUrl }: ProfileUpdate,
+): void {
+  const member = findIdentity(room) && currentEvent(room, 'm.room.member', userId)
+  if (!member || currentMembership(room, userId) !== 'join') return
+  // What was said on joining is not said again.
+  const { reason: _, ...joined } = withoutAuthorisation(member.content)
+  const named = changed(joined, 'displayname', displayname)
+  const content = changed(named, 'avatar_url', avatarUrl)
+  sendEvent(room, signer, { draft: { type: 'm.room.member', sender: userId, state_key: userId, content } })
+}
+
+function changed(content: JsonObject, key: string, value: string | null | undefined): JsonObject {
+  if (value === undefined) return content
+  const { [key]: _, ...others } = content
+  return value === null ? others : { ...others, [key]: value }
+}
