@@ -5,7 +5,7 @@
 import type { RoomContext } from './context.ts'
 
 /** How long after the first untold event the alarm looks after what is left, in milliseconds. */
-const alarmDelayMs = 10_000
+const alarmDelayMs = 5_000
 
 /** Arms the alarm unless one is pending: one row written a burst of events, not one an event. */
 export function armAlarm(room: RoomContext): void {
