@@ -89,6 +89,7 @@ async function sync(env: Env, session: Session, view: SyncView, options: SyncOpt
     const request: SyncRequest = {
       userId: session.userId,
       deviceId: session.deviceId,
+      generation: session.generation,
       ...(since ? { since } : {}),
       fullState: options.fullState,
       includeLeave: view.filter.room?.include_leave ?? false,

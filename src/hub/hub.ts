@@ -38,7 +38,7 @@ import { parseSyncToken } from './sync-token.ts'
 import { planSync } from './sync.ts'
 import type { SyncRequest } from './sync-request.ts'
 import { setTyping, type TypingRequest } from './set-typing.ts'
-import { dropWaiters, pollSync, wakeUser } from './waiters.ts'
+import { dropWaiters, pollSync, requireCurrentDevice, wakeUser } from './waiters.ts'
 
 export class Hub extends DurableObject<Env> {
   readonly #hub: HubContext
@@ -59,6 +59,7 @@ export class Hub extends DurableObject<Env> {
 
   /** A sync that does not wait: a SyncPlan as JSON text, the form in which it also comes over a socket. */
   planSync(request: SyncRequest): string {
+    requireCurrentDevice(this.#hub, request)
     return JSON.stringify(planSync(this.#hub, request))
   }
 

@@ -5,6 +5,8 @@ import type { UserId } from '../matrix/event.ts'
 export interface SyncRequest {
   readonly userId: UserId
   readonly deviceId: string
+  /** The generation of the device that the session was opened for. */
+  readonly generation: number
   /** Absent for an initial sync. */
   readonly since?: SyncPosition
   /** Every room with its whole state, whatever `since` says. */

@@ -1,7 +1,9 @@
 // Waking those who wait. A waiting client is a socket between its Worker and this object that survives hibernation,
 // so that it pins nothing in memory; what it waits for is in the socket's attachment.
 
+import { MatrixError } from '../errors.ts'
 import type { HubContext } from './context.ts'
+import { deviceGeneration } from './devices.ts'
 import { internUser } from './interned.ts'
 import { planSync } from './sync.ts'
 import type { SyncRequest } from './sync-request.ts'
@@ -51,6 +53,15 @@ export function dropWaiters(hub: HubContext, uid: number, deviceId?: string): vo
 }
 
 /**
+ * Refuses a sync of a device that was logged out: a Worker that held a poll over the logout comes back with the session
+ * it had before. M_UNKNOWN_TOKEN.
+ */
+export function requireCurrentDevice(hub: HubContext, { userId, deviceId, generation }: SyncRequest): void {
+  if (deviceGeneration(hub, internUser(hub, userId), deviceId) === generation) return
+  throw new MatrixError('M_UNKNOWN_TOKEN', 401, 'Unknown access token')
+}
+
+/**
  * Answers a sync at once when there is something to tell, else accepts a socket on which the plan will come. Checking
  * and accepting is one synchronous block: no news can fall between the two.
  */
@@ -59,6 +70,7 @@ export function pollSync(
   request: SyncRequest,
   accept: (socket: WebSocket, tag: string) => void,
 ): Response {
+  requireCurrentDevice(hub, request)
   const plan = planSync(hub, request)
   if (!plan.idle) return Response.json(plan)
   const { 0: client, 1: server } = new WebSocketPair()

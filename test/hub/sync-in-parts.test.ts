@@ -35,10 +35,18 @@ async function tell(userId: UserId, roomId: RoomId, to: number, next?: 'join' | 
   })
 }
 
+const generations = new Map<UserId, number>()
+async function generationOf(userId: UserId): Promise<number> {
+  const known = generations.get(userId) ?? (await hub.createDevice(userId, { deviceId: 'D' }))
+  generations.set(userId, known)
+  return known
+}
+
 async function plan(userId: UserId, since?: SyncPosition): Promise<SyncPlan> {
   const request = {
     userId,
     deviceId: 'D',
+    generation: await generationOf(userId),
     fullState: false,
     includeLeave: false,
     ...(since ? { since } : {}),

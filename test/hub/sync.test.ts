@@ -58,6 +58,13 @@ async function tell(...events: EventNews[]): Promise<void> {
   await hub.applyRoomNews(told)
 }
 
+const generations = new Map<UserId, number>()
+async function generationOf(userId: UserId): Promise<number> {
+  const known = generations.get(userId) ?? (await hub.createDevice(userId, { deviceId: 'D' }))
+  generations.set(userId, known)
+  return known
+}
+
 async function plan(
   userId: UserId,
   since?: SyncPlan['next'],
@@ -66,6 +73,7 @@ async function plan(
   const request: SyncRequest = {
     userId,
     deviceId: 'D',
+    generation: await generationOf(userId),
     fullState: false,
     includeLeave: false,
     ...(since ? { since } : {}),

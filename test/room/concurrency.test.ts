@@ -11,7 +11,10 @@ const alice = '@alice:test.local' as UserId
 
 function send({ room }: TestRoom, body: string, txnId?: string): Promise<EventId> {
   const draft = { type: 'm.room.message', sender: alice, content: { msgtype: 'm.text', body } }
-  return room.sendEvent({ draft, ...(txnId === undefined ? {} : { transaction: { deviceId: 'D', txnId } }) })
+  return room.sendEvent({
+    draft,
+    ...(txnId === undefined ? {} : { transaction: { deviceId: 'D', txnId, path: 'send' } }),
+  })
 }
 
 interface Page {
@@ -104,7 +107,8 @@ describe('a server that is killed in the middle of a burst of sends', () => {
 
 async function plan(server: TestServer, since?: SyncPlan['next']): Promise<SyncPlan> {
   const hub = await server.hub()
-  const request = { userId: alice, deviceId: 'D', fullState: false, includeLeave: false }
+  const generation = await hub.createDevice(alice, { deviceId: 'D' })
+  const request = { userId: alice, deviceId: 'D', generation, fullState: false, includeLeave: false }
   return JSON.parse(await hub.planSync({ ...request, ...(since ? { since } : {}) })) as SyncPlan
 }
 

@@ -1,0 +1,128 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { JsonValue } from '../../src/matrix/json.ts'
+import { startServer, type Account, type TestServer } from '../support/server.ts'
+
+let server: TestServer
+let n = 0
+beforeAll(async () => {
+  server = await startServer()
+})
+afterAll(() => server.stop())
+
+async function people(): Promise<{ alice: Account; bob: Account; roomId: string }> {
+  n += 1
+  const alice = await server.register(`alice${n}`)
+  const bob = await server.register(`bob${n}`)
+  const { room_id: roomId } = await post(alice, '/_matrix/client/v3/createRoom', { preset: 'public_chat' })
+  await post(bob, `/_matrix/client/v3/rooms/${String(roomId)}/join`)
+  return { alice, bob, roomId: String(roomId) }
+}
+
+async function post(
+  { token }: Account,
+  path: string,
+  body: JsonValue = {},
+): Promise<Record<string, JsonValue>> {
+  const answer = await server.request('POST', path, { token, body })
+  expect(answer.status, JSON.stringify(answer.body)).toBe(200)
+  return answer.body
+}
+
+let txn = 0
+async function say({ token }: Account, roomId: string, body: string): Promise<string> {
+  txn += 1
+  const path = `/_matrix/client/v3/rooms/${roomId}/send/m.room.message/${txn}`
+  const answer = await server.request('PUT', path, { token, body: { msgtype: 'm.text', body } })
+  expect(answer.status, JSON.stringify(answer.body)).toBe(200)
+  return String(answer.body['event_id'])
+}
+
+interface SyncAnswer {
+  readonly next_batch: string
+  readonly rooms?: {
+    readonly join?: Record<
+      string,
+      {
+        readonly timeline?: { readonly events: { readonly event_id: string; readonly unsigned: object }[] }
+        readonly state?: { readonly events: object[] }
+      }
+    >
+  }
+}
+
+async function sync({ token }: Account, query: string) {
+  return await server.request<SyncAnswer & { errcode?: string }>('GET', `/_matrix/client/v3/sync?${query}`, {
+    token,
+  })
+}
+
+function eventIds(answer: SyncAnswer, roomId: string): string[] {
+  return (answer.rooms?.join?.[roomId]?.timeline?.events ?? []).map((event) => event.event_id)
+}
+
+describe('a sync that waits', () => {
+  it('is answered by one message with that message and nothing else', async () => {
+    const { alice, bob, roomId } = await people()
+    const { body: first } = await sync(bob, '')
+    const waiting = sync(bob, `timeout=20000&since=${first.next_batch}`)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const sent = await say(alice, roomId, 'hello')
+    const { body } = await waiting
+    expect(eventIds(body, roomId)).toEqual([sent])
+    expect(body.rooms?.join?.[roomId]?.state?.events).toEqual([])
+    // No empty wake-up follows.
+    const { body: after } = await sync(bob, `timeout=0&since=${body.next_batch}`)
+    expect(after.rooms).toBeUndefined()
+  })
+
+  it('tells the sending device its transaction id, and no other', async () => {
+    const { alice, bob, roomId } = await people()
+    const [mine, theirs] = await Promise.all([sync(alice, ''), sync(bob, '')])
+    await say(alice, roomId, 'hello')
+    const [own, other] = await Promise.all([
+      sync(alice, `since=${mine.body.next_batch}`),
+      sync(bob, `since=${theirs.body.next_batch}`),
+    ])
+    const unsigned = (answer: SyncAnswer) => answer.rooms?.join?.[roomId]?.timeline?.events[0]?.unsigned
+    expect(unsigned(own.body)).toMatchObject({ transaction_id: `${txn}`, membership: 'join' })
+    expect(unsigned(other.body)).not.toHaveProperty('transaction_id')
+  })
+
+  it('goes on waiting when the news are filtered out', async () => {
+    const { alice, bob, roomId } = await people()
+    const { body: first } = await sync(bob, '')
+    const filter = encodeURIComponent(
+      JSON.stringify({ room: { timeline: { not_types: ['m.room.message'] } } }),
+    )
+    const waiting = sync(bob, `timeout=1500&since=${first.next_batch}&filter=${filter}`)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    await say(alice, roomId, 'not for you')
+    const { body } = await waiting
+    expect(body.rooms).toBeUndefined()
+  })
+
+  it('ends when the device is logged out, also by another device', async () => {
+    const { bob } = await people()
+    const { body: first } = await sync(bob, '')
+    const waiting = sync(bob, `timeout=20000&since=${first.next_batch}`)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    await post(bob, '/_matrix/client/v3/logout')
+    expect(await waiting).toMatchObject({ status: 401, body: { errcode: 'M_UNKNOWN_TOKEN' } })
+  })
+
+  it('loses nothing in a burst of sends', async () => {
+    const { alice, bob, roomId } = await people()
+    let { next_batch: since } = (await sync(bob, '')).body
+    const sends = Array.from({ length: 50 }, (_, i) => say(alice, roomId, `${i}`))
+    const seen: string[] = []
+    const all = encodeURIComponent(JSON.stringify({ room: { timeline: { limit: 100 } } }))
+    while (seen.length < 50) {
+      const { body } = await sync(bob, `timeout=5000&since=${since}&filter=${all}`)
+      const ids = eventIds(body, roomId)
+      expect(ids.length).toBeGreaterThan(0)
+      seen.push(...ids)
+      since = body.next_batch
+    }
+    expect(seen.toSorted()).toEqual((await Promise.all(sends)).toSorted())
+  })
+})
