@@ -57,6 +57,19 @@ const options: readonly Option[] = [
     check: (text) => (roomVersion(text) ? undefined : 'a room version from 1 to 12'),
   },
   {
+    name: 'max-upload-size',
+    value: 'BYTES',
+    help: 'largest upload',
+    default: vars.MAX_UPLOAD_SIZE,
+    check: (text) => (isInteger(text, 1, 999_999_999_999) ? undefined : 'a number of bytes'),
+  },
+  {
+    name: 'unauthenticated-media',
+    value: 'on|off',
+    help: 'serve media also on the deprecated endpoints, to anyone who knows its id',
+    ...oneOf('off', ['on', 'off']),
+  },
+  {
     name: 'registration-shared-secret',
     value: 'SECRET',
     help: 'opens /_synapse/admin/v1/register to scripts that know the secret',
@@ -89,8 +102,12 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     REGISTRATION: value('registration'),
     RATE_LIMITS: value('rate-limits'),
     DEFAULT_ROOM_VERSION: value('default-room-version'),
+    MAX_UPLOAD_SIZE: value('max-upload-size'),
+    UNAUTHENTICATED_MEDIA: value('unauthenticated-media'),
     REGISTRATION_SHARED_SECRET: value('registration-shared-secret'),
     CLIENT_ADDRESS_HEADER: value('client-address-header'),
+    // There is more memory here than on the platform.
+    MAX_THUMBNAIL_PIXELS: '40000000',
   }
   const vars = Object.entries(variables).flatMap(([name, text]) => (text === undefined ? [] : [[name, text]]))
   return {
@@ -156,5 +173,5 @@ function oneOf(standard: string, allowed: readonly string[]): Pick<Option, 'defa
 }
 
 function isInteger(text: string, min: number, max: number): boolean {
-  return /^\d{1,9}$/.test(text) && Number(text) >= min && Number(text) <= max
+  return /^\d{1,12}$/.test(text) && Number(text) >= min && Number(text) <= max
 }

@@ -21,6 +21,12 @@ export interface Env {
   readonly RATE_LIMITS: string
   readonly DEFAULT_ROOM_VERSION: string
   readonly HUB_SHARDS: string
+  /** The largest upload in bytes. */
+  readonly MAX_UPLOAD_SIZE: string
+  /** The largest image in pixels that thumbnails are made of. */
+  readonly MAX_THUMBNAIL_PIXELS: string
+  /** `on` serves media also on the deprecated endpoints without authentication. */
+  readonly UNAUTHENTICATED_MEDIA: string
   readonly ROOMS_PER_SYNC: string
   /** `on` where this process is the only one of the server: see storage/session-cache.ts. */
   readonly SESSION_CACHE?: string

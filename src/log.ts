@@ -7,8 +7,9 @@ export type LogEvent =
   | { event: 'index_failed'; room_id: string; error: string }
   | { event: 'user_registered'; user_id: string }
   | { event: 'user_deactivated'; user_id: string }
+  | { event: 'member_update_failed'; room_id: string; error: string }
   | { event: 'login_failed'; user_id: string }
-  | { event: 'media_cleanup_failed'; media_id: string; error: string }
+  | { event: 'thumbnail_not_kept'; media_id: string; error: string }
 
 /** Writes one line. */
 export function log(entry: LogEvent): void {
