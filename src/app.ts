@@ -38,12 +38,13 @@ import { wellKnownRoutes } from './client/well-known.ts'
 import { whoamiRoutes } from './client/whoami.ts'
 import type { App, AppEnv } from './http/app-type.ts'
 import { mediaRoutes } from './media/media-routes.ts'
+import { currentPath } from './http/current-path.ts'
 import { renderError } from './http/render-error.ts'
 import { unrecognized } from './http/unrecognized.ts'
 
 /** Builds the application. */
 export function createApp(): App {
-  const app: App = new Hono<AppEnv>()
+  const app: App = new Hono<AppEnv>({ getPath: currentPath })
   app.use(
     '*',
     // Specification: client-server API, "Web Browser Clients".

@@ -6,7 +6,7 @@ import type { App, AppContext } from '../http/app-type.ts'
 import { jsonObject } from '../http/json-body.ts'
 import { refuseSuspended, requireSession } from '../http/session.ts'
 import type { UserId } from '../matrix/event.ts'
-import { parseMxcUri, parseUserId, serverNameOf } from '../matrix/identifiers.ts'
+import { parseUserId, serverNameOf } from '../matrix/identifiers.ts'
 import { type JsonObject, type JsonValue, property } from '../matrix/json.ts'
 import { findProfile, setProfileField } from '../storage/profiles.ts'
 import { propagateProfile } from './profile-rooms.ts'
@@ -120,9 +120,9 @@ function checkedValue(key: string, value: JsonValue): JsonValue | undefined {
     return value === '' ? undefined : value
   }
   if (key === 'avatar_url') {
-    if (value === '') return undefined
-    if (typeof value !== 'string' || value.length > longestAvatarUrl || !parseMxcUri(value))
-      throw invalid(key)
+    // Any text is taken, as elsewhere in the field: clients ignore what is no mxc URI.
+    if (typeof value !== 'string' || value.length > longestAvatarUrl) throw invalid(key)
+    return value === '' ? undefined : value
   }
   if (key === 'm.tz' && typeof value !== 'string') throw invalid(key)
   return value

@@ -2,6 +2,7 @@
 // Specification: client-server API, "Syncing", 200 response.
 
 import { roomStub, type Env } from '../env.ts'
+import type { DeviceLists } from '../hub/device-lists.ts'
 import type { JoinedRoom, LeftRoom, OfferedRoom, SyncPlan } from '../hub/sync.ts'
 import { allowsRoom, compileEventFilter } from '../matrix/filter-match.ts'
 import { eventLimit, type Filter, syncTimelineBounds } from '../matrix/filter.ts'
@@ -13,6 +14,8 @@ export interface SyncView {
   readonly userId: string
   readonly deviceId: string
   readonly filter: Filter
+  /** Whether the client syncs on from a token. */
+  readonly incremental: boolean
   readonly fullState: boolean
   readonly useStateAfter: boolean
 }
@@ -48,8 +51,13 @@ export async function renderSync(env: Env, view: SyncView, plan: SyncPlan): Prom
   const parts = [
     ...(rooms.length > 0 ? [`"rooms":{${rooms.join()}}`] : []),
     ...(accountData.length > 0 ? [`"account_data":{"events":[${accountData.join()}]}`] : []),
+    ...deviceLists(plan.deviceLists),
   ]
   return { content: parts.length > 0, text: parts.map((part) => `,${part}`).join('') }
+}
+
+function deviceLists({ changed, left }: DeviceLists): string[] {
+  return changed.length + left.length === 0 ? [] : [`"device_lists":${JSON.stringify({ changed, left })}`]
 }
 
 async function renderEach<T>(rooms: readonly T[], render: (room: T) => Promise<string>): Promise<string[]> {
@@ -118,6 +126,7 @@ function askRoom(
     ...(room.from === undefined ? {} : { from: room.from }),
     to: room.to,
     joinedThroughout: joined && room.from !== undefined,
+    newlyJoined: joined && room.from === undefined && view.incremental,
     fullState: view.fullState,
     useStateAfter: view.useStateAfter,
     limit: eventLimit(filter.room?.timeline, syncTimelineBounds),

@@ -53,6 +53,7 @@ async function syncView(c: AppContext, query: v.InferOutput<typeof querySchema>)
     userId: c.var.session.userId,
     deviceId: c.var.session.deviceId,
     filter: await filterOf(c, query.filter),
+    incremental: query.since !== undefined,
     fullState: query.full_state === 'true',
     useStateAfter: query.use_state_after === 'true',
   }

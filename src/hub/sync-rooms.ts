@@ -41,8 +41,10 @@ export function changedRooms(
   const rows = hub.sql
     .exec<MembershipRow>(
       `SELECT rid, membership, log_pos, room_pos, stripped FROM user_room
-       WHERE uid = ? AND forgotten = 0 ORDER BY rid`,
+       WHERE uid = ? AND (forgotten = 0 OR log_pos > ?) ORDER BY rid`,
       uid,
+      // A room that was left and forgotten since is still told as left, once.
+      since?.log ?? Infinity,
     )
     .toArray()
   const windows = since ? roomWindows(hub, since.log, upTo) : undefined

@@ -7,6 +7,7 @@ import type { JsonObject } from '../matrix/json.ts'
 import { globalAccountDataSince, roomAccountDataSince, type AccountData } from './account-data.ts'
 import type { HubContext } from './context.ts'
 import { internUser, roomIdOf } from './interned.ts'
+import { deviceListsSince, type DeviceLists } from './device-lists.ts'
 import { ignoredUsers } from './notify.ts'
 import { receiptsIn, receiptsSince } from './receipts.ts'
 import { recentNews } from './recent-news.ts'
@@ -25,6 +26,7 @@ export interface SyncPlan {
   readonly invite: readonly OfferedRoom[]
   readonly knock: readonly OfferedRoom[]
   readonly accountData: readonly AccountData[]
+  readonly deviceLists: DeviceLists
   /** Users whose messages are not shown to this one. */
   readonly ignored: readonly string[]
 }
@@ -55,7 +57,16 @@ export interface OfferedRoom {
   readonly stripped: readonly JsonObject[]
 }
 
-const nothing = { join: [], leave: [], invite: [], knock: [], accountData: [], ignored: [] }
+const noDeviceLists: DeviceLists = { changed: [], left: [] }
+const nothing = {
+  join: [],
+  leave: [],
+  invite: [],
+  knock: [],
+  accountData: [],
+  deviceLists: noDeviceLists,
+  ignored: [],
+}
 
 /** The plan for a sync as of now. Reads only. An idle answer costs no query. */
 export function planSync(hub: HubContext, request: SyncRequest): SyncPlan {
@@ -90,9 +101,11 @@ function planUpTo(hub: HubContext, uid: number, request: SyncRequest, end: SyncP
     invite: offeredRooms(changes, 'invite').filter((room) => !isIgnoredInvite(room, request.userId, ignored)),
     knock: offeredRooms(changes, 'knock'),
     accountData: globalAccountDataSince(hub, uid, since, end.log),
+    deviceLists: request.since ? deviceListsSince(hub, uid, since, end.log, changes) : noDeviceLists,
     ignored,
   }
-  const empty = [plan.join, plan.leave, plan.invite, plan.knock, plan.accountData].every(
+  const { changed, left } = plan.deviceLists
+  const empty = [plan.join, plan.leave, plan.invite, plan.knock, plan.accountData, changed, left].every(
     (part) => part.length === 0,
   )
   return { ...plan, idle: empty && request.since !== undefined && !request.fullState }

@@ -18,11 +18,15 @@ export interface MembersRequest {
   readonly notMembership?: string
 }
 
+const creatorJoined = 2
+
 /** The member events as `chunk`. M_FORBIDDEN for users who may not read the state at that point. */
 export function members(room: RoomContext, viewer: Viewer, request: MembersRequest): ReadAnswer {
   const view = viewOf(room, viewer.userId)
   const { upTo, left } = stateVisibleAt(room, viewer.userId, view)
-  const position = Math.min(request.at ?? upTo, upTo)
+  // Nobody was there before the room was. Who asks with the start of a timeline that begins with the room wants to
+  // know who began it: the create event and the join of its creator stand first.
+  const position = Math.min(Math.max(request.at ?? upTo, creatorJoined), upTo)
   // Whoever may not see what was said back then does not learn either who was there.
   const [last] = eventsBetween(room, -firstOutlier, position, 'b', 1)
   if (position < upTo && last && !view.sees(last)) {

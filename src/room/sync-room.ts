@@ -20,6 +20,8 @@ export interface RoomSyncRequest {
   readonly to: number
   /** Whether the user was joined all through the range, and so may see all of it. */
   readonly joinedThroughout: boolean
+  /** Whether the user joined since their last sync: the timeline then counts as limited, whatever it holds. */
+  readonly newlyJoined: boolean
   /** The whole state although the client knows the room. */
   readonly fullState: boolean
   readonly useStateAfter: boolean
@@ -85,7 +87,7 @@ function readTimeline(room: RoomContext, request: RoomSyncRequest): Timeline {
   }
   const events = found.slice(0, limit).reverse()
   const first = events[0]
-  const limited = found.length > limit || next > from
+  const limited = found.length > limit || next > from || request.newlyJoined
   // Without a gap the timeline reaches back to where the client was.
   const start = limited ? (first ? first.eid - 1 : to) : from
   return { events, limited, start }

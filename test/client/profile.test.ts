@@ -72,7 +72,7 @@ describe('a profile', () => {
   it.each<[string, string, JsonValue]>([
     ['M_INVALID_PARAM', 'displayname', null],
     ['M_INVALID_PARAM', 'displayname', 'x'.repeat(257)],
-    ['M_INVALID_PARAM', 'avatar_url', 'https://example.com/a.png'],
+    ['M_INVALID_PARAM', 'avatar_url', 12],
     ['M_INVALID_PARAM', 'm.tz', 1],
     ['M_INVALID_PARAM', 'plain', 1],
     ['M_INVALID_PARAM', 'Org.Example', 1],
