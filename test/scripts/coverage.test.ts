@@ -1,0 +1,42 @@
+import { expect, test } from 'vitest'
+import { appRoutes, coverage, extraRoutes, readEndpoints, type Endpoint } from '../../scripts/coverage.ts'
+
+const endpoint = (method: string, path: string): Endpoint => ({
+  api: 'client',
+  module: 'Module',
+  method,
+  path,
+  deprecated: false,
+})
+
+test('a route serves an endpoint whatever its parameters are called', () => {
+  const endpoints = [
+    endpoint('GET', '/a/{roomId}/b/{eventId}'),
+    endpoint('PUT', '/a/{roomId}'),
+    endpoint('GET', '/a'),
+  ]
+  const routes = [
+    { method: 'GET', path: '/a/:room/b/:event{.+}' },
+    { method: 'GET', path: '/a/:room' },
+  ]
+  const [first, second, third] = endpoints
+  expect(coverage(endpoints, routes)).toEqual([{ name: 'Module', served: [first], missing: [second, third] }])
+  expect(extraRoutes(endpoints, routes)).toEqual([routes[1]])
+})
+
+test('each endpoint is listed once', () => {
+  const keys = readEndpoints().map(({ method, path }) => `${method} ${path}`)
+  expect(new Set(keys).size).toBe(keys.length)
+  expect(keys.length).toBeGreaterThan(200)
+})
+
+// A state key that is empty can be left out, with its slash; the fallback page posts to itself.
+const otherForms = /\/rooms\/:roomId\/state\/:eventType\/?$|\/auth\/:authType\/fallback\/web$/
+const extensions = /^\/_matrix\/client\/unstable\/|^\/_synapse\/admin\/v1\/register$/
+
+test('routes outside the list are other forms of endpoints, or known extensions', () => {
+  const unknown = extraRoutes(readEndpoints(), appRoutes()).filter(
+    ({ path }) => !extensions.test(path) && !otherForms.test(path),
+  )
+  expect(unknown).toEqual([])
+})
