@@ -1,0 +1,48 @@
+// The server that `npm start` starts, as a process that can be killed and started again on the same data.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { freePort, killLaunched, launch } from '../support/launcher.ts'
+
+export interface Server {
+  readonly url: string
+  /** Its data folder. */
+  readonly data: string
+  /** Kills the whole process group at once, without time to tidy up, as a power failure would. */
+  readonly kill: () => Promise<void>
+  /** Starts it again on the same data and port. */
+  readonly restart: () => Promise<void>
+  /** Ends what is left and removes the data. */
+  readonly remove: () => Promise<void>
+}
+
+/** Starts a server named localhost that is open to all, on a free port of 127.0.0.1, with data of its own. */
+export async function startServer(): Promise<Server> {
+  const data = await mkdtemp(join(tmpdir(), 'hearth-clients-'))
+  const port = await freePort()
+  const options = {
+    'server-name': 'localhost',
+    host: '127.0.0.1',
+    port: String(port),
+    data,
+    registration: 'open',
+    'rate-limits': 'off',
+  }
+  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
+  let launched = await launch(args)
+  return {
+    url: launched.url,
+    data,
+    async kill() {
+      await launched.end('SIGKILL', 'group')
+    },
+    async restart() {
+      launched = await launch(args)
+    },
+    async remove() {
+      killLaunched()
+      await rm(data, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+    },
+  }
+}
