@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import { hubStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
-import { jsonBody } from '../http/json-body.ts'
+import { checked, jsonBody, jsonObject } from '../http/json-body.ts'
 import { rateLimit } from '../http/rate-limit.ts'
 import { refuseSuspended, requireSession } from '../http/session.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
@@ -16,7 +16,6 @@ import { checkedUserId, textParam } from './path-params.ts'
 import { resolveAlias } from './resolve-alias.ts'
 
 const reasonBody = v.looseObject({ reason: v.optional(v.string()) })
-const joinBody = v.looseObject({ ...reasonBody.entries, third_party_signed: v.optional(v.unknown()) })
 const targetBody = v.looseObject({ ...reasonBody.entries, user_id: v.string() })
 const inviteBody = v.looseObject({
   ...reasonBody.entries,
@@ -86,15 +85,17 @@ export function roomMembershipRoutes(app: App): void {
 async function join(c: AppContext, roomId: RoomId): Promise<RoomId> {
   await limited(c)
   refuseSuspended(c.var.session)
-  const body = await jsonBody(c, joinBody, { optional: true })
-  if (body.third_party_signed !== undefined) {
+  const body = await jsonObject(c, { optional: true })
+  checked(reasonBody, body, 'M_BAD_JSON')
+  if (Object.hasOwn(body, 'third_party_signed')) {
     throw new MatrixError(
       'M_THREEPID_DENIED',
       403,
       'third_party_signed: third-party invites are not supported',
     )
   }
-  await changeOwnMembership(c, roomId, 'join', reason(body))
+  // Whatever else a client says on joining becomes part of its member event.
+  await changeOwnMembership(c, roomId, 'join', body)
   return roomId
 }
 

@@ -24,6 +24,8 @@ export interface ClientSendRequest extends SendRequest {
  * M_NOT_FOUND for redactions of unknown events, M_FORBIDDEN, M_USER_SUSPENDED.
  */
 export function sendFromClient(room: RoomContext, signer: Signer, request: ClientSendRequest): EventId {
+  // Nothing else can be asked of an object that holds no room.
+  identity(room)
   const sent = findSentEvent(room, request)
   if (sent) return sent
   checkClientContent(room, request.draft)

@@ -55,7 +55,7 @@ export function forgetIndex(room: RoomContext): void {
 
 /** Tells D1 before the client is answered where the room is in the directory: its members see what they did. */
 export async function tellIndexIfPublished(room: RoomContext): Promise<void> {
-  if (isPublished(room)) await tellIndex(room)
+  if (findIdentity(room) && isPublished(room)) await tellIndex(room)
 }
 
 const writing = new WeakMap<RoomContext, Promise<void>>()

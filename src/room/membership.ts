@@ -5,7 +5,7 @@ import { MatrixError } from '../errors.ts'
 import type { EventId, RoomId, UserId } from '../matrix/event.ts'
 import { type JsonObject, stringProperty } from '../matrix/json.ts'
 import { transact } from './append.ts'
-import { findIdentity, type RoomContext, type Signer } from './context.ts'
+import { findIdentity, identity, type RoomContext, type Signer } from './context.ts'
 import { registerLocalUser } from './fan-out.ts'
 import { authoriseRestrictedJoin } from './restricted-join.ts'
 import { requireJoined } from './room-power.ts'
@@ -57,6 +57,7 @@ export function changeMembership(
   if (!findIdentity(room) && (action === 'join' || action === 'knock')) {
     throw new MatrixError('M_NOT_FOUND', 404, 'No such room is known to this server')
   }
+  identity(room)
   const done = checkPresent(room, request)
   if (done) return { eventId: done }
   if (action === 'join' && request.guest === true) requireGuestAccess(room)

@@ -7,7 +7,7 @@ import { joinRuleOf } from '../matrix/event-auth/room-state.ts'
 import { parseRoomId, parseUserId } from '../matrix/identifiers.ts'
 import { isJsonObject, objectProperty, property, stringProperty } from '../matrix/json.ts'
 import { powerLevelsContent, requiredLevel, roomCreators, userPowerLevel } from '../matrix/power-levels.ts'
-import { identity, type RoomContext } from './context.ts'
+import { findIdentity, identity, type RoomContext } from './context.ts'
 import { currentMembership } from './send-event.ts'
 import { currentEvent, currentState, stateLookup } from './state-at.ts'
 
@@ -92,6 +92,7 @@ function isLocal(room: RoomContext, userId: UserId): boolean {
 
 /** The joined users of this server. */
 export function* localMembers(room: RoomContext): Generator<UserId> {
+  if (!findIdentity(room)) return
   const rows = room.sql.exec<{ user_id: string }>(
     `SELECT slots.state_key AS user_id FROM slots JOIN state USING (slot)
      WHERE slots.type = 'm.room.member' AND slots.state_key LIKE ? AND state.membership = 'join'

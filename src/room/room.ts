@@ -10,7 +10,7 @@ import type { JsonObject } from '../matrix/json.ts'
 import { onAlarm } from './alarm.ts'
 import type { EventDraft } from './build-event.ts'
 import type { Viewer } from './client-event.ts'
-import { ensureSigner, openRoom, type RoomContext } from './context.ts'
+import { ensureSigner, findIdentity, openRoom, type RoomContext } from './context.ts'
 import { createRoom, type CreateRoomRequest } from './create-room.ts'
 import { tellHubs } from './fan-out.ts'
 import { receivePdu, type Receipt, type ServerKeySet } from './receive-pdu.ts'
@@ -115,7 +115,10 @@ export class Room extends DurableObject<Env> {
     return aliasStanding(this.#room, userId)
   }
 
-  async withdrawAliases(request: { readonly sender: UserId; readonly aliases: readonly RoomAlias[] }): Promise<void> {
+  async withdrawAliases(request: {
+    readonly sender: UserId
+    readonly aliases: readonly RoomAlias[]
+  }): Promise<void> {
     withdrawAliases(this.#room, await ensureSigner(this.#room), request)
     await this.#tell()
   }
@@ -141,6 +144,7 @@ export class Room extends DurableObject<Env> {
   }
 
   async #tell(): Promise<void> {
+    if (!findIdentity(this.#room)) return
     await Promise.all([tellHubs(this.#room), tellIndexIfPublished(this.#room)])
   }
 

@@ -172,6 +172,7 @@ export function retire(
   signer: Signer,
   { sender, replacement, aliases }: RetireRequest,
 ): void {
+  identity(room)
   transact(room, () => {
     // 5. The tombstone shows the way to the replacement.
     sendEvent(room, signer, {
