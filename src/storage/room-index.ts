@@ -1,7 +1,7 @@
 // Rooms as D1 knows them: a summary a room, written by the room, read by the published room directory.
 // Specification: client-server API, "Published room directory".
 
-import { and, desc, eq, gt, inArray, isNull, lt, or, type SQL, sql } from 'drizzle-orm'
+import { and, desc, eq, gt, inArray, isNull, lt, lte, or, type SQL, sql } from 'drizzle-orm'
 import type { RoomId } from '../matrix/event.ts'
 import { database } from './database.ts'
 import { rooms } from './schema/rooms.ts'
@@ -14,14 +14,22 @@ interface Database {
 
 /** Writes a room's summary, unless a later one is there already. */
 export async function writeRoomSummary(env: Database, summary: RoomSummary): Promise<void> {
-  const { roomId: _, ...changes } = summary
+  const { roomId, published, ...changes } = summary
+  // As long as the room is published or not as before, the index over that is left alone: one row is written.
+  const updated = await database(env)
+    .update(rooms)
+    .set(changes)
+    .where(
+      and(eq(rooms.roomId, roomId), eq(rooms.published, published), lte(rooms.position, summary.position)),
+    )
+  if (updated.meta.changes > 0) return
   await database(env)
     .insert(rooms)
     .values(summary)
     .onConflictDoUpdate({
       target: rooms.roomId,
-      set: changes,
-      setWhere: sql`${rooms.position} <= ${summary.position}`,
+      set: { ...changes, published },
+      setWhere: lte(rooms.position, summary.position),
     })
 }
 
