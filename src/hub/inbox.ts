@@ -12,25 +12,39 @@ import { markNews, wake } from './waiters.ts'
 /** Applies news of a room and wakes those who wait for it. All of it becomes true together. */
 export function applyRoomNews(hub: HubContext, { roomId, events }: RoomNews): void {
   const concerned = new Set<number>()
+  const rid = internRoom(hub, roomId)
+  const known = appliedUpTo(hub, rid)
   transact(hub, () => {
-    const rid = internRoom(hub, roomId)
-    const applied = appliedUpTo(hub, rid)
     for (const news of events) {
-      if (news.to <= applied) continue
+      if (news.to <= known) continue
       for (const uid of applyEvent(hub, rid, roomId, news)) concerned.add(uid)
       rememberNews(hub, rid, news)
     }
   })
+  rememberApplied(hub, rid, Math.max(known, events.at(-1)?.to ?? 0))
   for (const uid of concerned) markNews(hub, uid)
   for (const uid of concerned) wake(hub, uid)
 }
 
+const applied = new WeakMap<HubContext, Map<number, number>>()
+const rememberedRooms = 10_000
+
 /** The position in a room up to which this shard was told, 0 for an unknown room. */
 function appliedUpTo(hub: HubContext, rid: number): number {
+  const known = applied.get(hub)?.get(rid)
+  if (known !== undefined) return known
   const row = hub.sql
     .exec<{ to_pos: number }>('SELECT to_pos FROM log WHERE rid = ? ORDER BY pos DESC LIMIT 1', rid)
     .toArray()[0]
   return row?.to_pos ?? 0
+}
+
+// Only what is committed is remembered: after a rolled back transaction the log is asked again.
+function rememberApplied(hub: HubContext, rid: number, position: number): void {
+  const positions = applied.get(hub) ?? new Map<number, number>()
+  if (positions.size >= rememberedRooms) positions.clear()
+  positions.set(rid, position)
+  applied.set(hub, positions)
 }
 
 /** Returns the users who have news by this event. */

@@ -49,12 +49,22 @@ export function notifyOutcome(
   return notified ? JSON.stringify(outcome) : null
 }
 
+const ignoredLists = new WeakMap<HubContext, Map<number, { text: string; users: readonly string[] }>>()
+
 /** The users that a user ignores. */
 export function ignoredUsers(hub: HubContext, uid: number): readonly string[] {
   const text = getAccountData(hub, uid, globalRid, 'm.ignored_user_list')
   if (text === undefined) return []
+  const lists = ignoredLists.get(hub) ?? new Map<number, { text: string; users: readonly string[] }>()
+  ignoredLists.set(hub, lists)
+  const known = lists.get(uid)
+  if (known?.text === text) return known.users
   const content: unknown = JSON.parse(text)
-  return Object.keys((isJsonObject(content) ? objectProperty(content, 'ignored_users') : undefined) ?? {})
+  const users = Object.keys(
+    (isJsonObject(content) ? objectProperty(content, 'ignored_users') : undefined) ?? {},
+  )
+  lists.set(uid, { text, users })
+  return users
 }
 
 function isIgnored(hub: HubContext, uid: number, sender: string): boolean {

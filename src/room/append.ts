@@ -10,12 +10,20 @@ import {
   forgetEvent,
   forwardExtremities,
   livePosition,
+  rememberEvent,
   type EventStatus,
 } from './events.ts'
 import { armAlarm } from './outbox.ts'
 import { applyRedactions } from './redactions.ts'
 import { resolveStates, type ResolvedState } from './resolve-state.ts'
-import { eidInState, internSlot, stateGroup, stateGroupRef, type StateRef } from './state-at.ts'
+import {
+  eidInState,
+  internSlot,
+  rememberNewest,
+  stateGroup,
+  stateGroupRef,
+  type StateRef,
+} from './state-at.ts'
 
 export interface Appending {
   readonly event: Event
@@ -63,19 +71,37 @@ function headsAfter(room: RoomContext, { status, prev }: Appending, eid: number)
 
 function insert(room: RoomContext, appending: Appending, { eid, slot, before, heads }: Placed): void {
   const { event, status, auth, prev, txn } = appending
+  const json = JSON.stringify(event.pdu)
+  // On the line, the state after an event is the current state at its position.
+  const stateAfter = isLinear(appending, { eid, slot, before, heads }) ? eid : before
+  rememberEvent(
+    room,
+    {
+      eid,
+      event,
+      status,
+      slot,
+      auth,
+      prev,
+      stateBefore: before,
+      stateAfter,
+      txn: txn ?? null,
+      redactedBy: null,
+    },
+    json.length,
+  )
   room.sql.exec(
     `INSERT INTO events (eid, event_id, json, status, slot, auth, prev, state_before, state_after, heads, txn)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     eid,
     event.event_id,
-    JSON.stringify(event.pdu),
+    json,
     status,
     slot,
     JSON.stringify(auth),
     JSON.stringify(prev),
     before,
-    // On the line, the state after an event is the current state at its position.
-    isLinear(appending, { eid, slot, before, heads }) ? eid : before,
+    stateAfter,
     JSON.stringify(heads),
     txn ?? null,
   )
@@ -144,6 +170,7 @@ function writeSlot(room: RoomContext, slot: number, position: number, eid: numbe
     eid,
     eid === 0 ? null : membershipIn(eventByEid(room, eid).event),
   )
+  rememberNewest(room, slot, { pos: position, eid })
 }
 
 function membershipIn(event: Event): string | null {

@@ -17,6 +17,10 @@ export interface RoomContext {
   readonly now: () => number
   /** In memory only: what is known of the live end of the room. */
   readonly live: LiveEnd
+  /** (type, state_key) → integer of the slots that were looked at, 0 for those that no event ever had. */
+  readonly slots: Map<string, number>
+  /** Slot → its newest entry in the current state: what most look-ups ask for. */
+  readonly newest: Map<number, { readonly pos: number; readonly eid: number }>
   /** Tells apart the rooms that share the isolate's cache. */
   cacheKey: number
   /** Whether this object knows of a pending alarm. */
@@ -62,6 +66,8 @@ export function openRoom(ctx: DurableObjectState, env: Env): RoomContext {
     serverName: config(env).serverName,
     now: Date.now,
     live: { position: undefined, heads: undefined },
+    slots: new Map(),
+    newest: new Map(),
     cacheKey: contexts,
     alarmArmed: false,
     told: new Map(),
@@ -82,6 +88,8 @@ export function forgetLiveEnd(room: RoomContext): void {
   room.cacheKey = contexts
   room.live.position = undefined
   room.live.heads = undefined
+  room.slots.clear()
+  room.newest.clear()
   room.alarmArmed = false
   room.hasTables = tablesExist(room.sql)
   room.identity = undefined

@@ -68,6 +68,11 @@ function forget(key: string): void {
   cacheBytes -= entry.bytes
 }
 
+/** Caches an event that is being written. */
+export function rememberEvent(room: RoomContext, stored: StoredEvent, jsonLength: number): void {
+  remember(`${room.cacheKey}:${stored.eid}`, stored, jsonLength)
+}
+
 /** Drops what is cached of an event whose row changes. */
 export function forgetEvent(room: RoomContext, eid: number): void {
   forget(`${room.cacheKey}:${eid}`)

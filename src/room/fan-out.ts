@@ -10,7 +10,7 @@ import { isJsonObject, objectProperty, stringProperty, type JsonObject } from '.
 import { notificationLevel, powerLevelsContent, userPowerLevel } from '../matrix/power-levels.ts'
 import { syncEvent, transactionOf } from './client-event.ts'
 import { identity, type RoomContext } from './context.ts'
-import { eventByEid, eventsBetween, livePosition, type StoredEvent } from './events.ts'
+import { eventByEid, eventsBetween, eventStatus, livePosition, type StoredEvent } from './events.ts'
 import { memberCounts, membershipChanges, type MembershipChange } from './member-counts.ts'
 import { acknowledge, toldUpTo } from './outbox.ts'
 import { eventInState, stateLookup } from './state-at.ts'
@@ -79,8 +79,7 @@ function startTelling(room: RoomContext, shard: number): Promise<void> {
 async function tellNext(room: RoomContext, shard: number): Promise<void> {
   const told = toldUpTo(room, sinkOf(shard))
   const live = livePosition(room)
-  const events = eventsBetween(room, told + 1, live, 'f', eventsPerCall)
-  const last = events.length < eventsPerCall ? live : (events.at(-1)?.eid ?? live)
+  const { events, last } = untold(room, told, live)
   if (events.length > 0) {
     const news = events.map((stored) => eventNews(room, stored))
     await hubStub(room.env, shard).applyRoomNews({ roomId: identity(room).roomId, events: news })
@@ -88,9 +87,22 @@ async function tellNext(room: RoomContext, shard: number): Promise<void> {
   acknowledge(room, sinkOf(shard), last)
 }
 
+/** The next accepted events after `told`, and the position up to which they are all. */
+function untold(room: RoomContext, told: number, live: number): { events: StoredEvent[]; last: number } {
+  if (live - told > eventsPerCall) {
+    const events = eventsBetween(room, told + 1, live, 'f', eventsPerCall)
+    return { events, last: events.length < eventsPerCall ? live : (events.at(-1)?.eid ?? live) }
+  }
+  // The usual few: still in memory from being written.
+  const events = Array.from({ length: live - told }, (_, i) => eventByEid(room, told + 1 + i))
+  return { events: events.filter(({ status }) => status === eventStatus.accepted), last: live }
+}
+
 function eventNews(room: RoomContext, stored: StoredEvent): EventNews {
   const { event, eid } = stored
-  const changes = membershipChanges(room, eid, eid)
+  const resolved = stored.stateBefore !== eid - 1 || stored.stateAfter !== eid
+  // A plain message on the line changes no state.
+  const changes = stored.slot === null && !resolved ? [] : membershipChanges(room, eid, eid)
   const transaction = transactionOf(stored)
   const senderMember = memberEvent(room, stored, event.sender)
   return {
@@ -102,7 +114,7 @@ function eventNews(room: RoomContext, stored: StoredEvent): EventNews {
     ...(transaction
       ? { transaction: { userId: transaction[0], deviceId: transaction[1], txnId: transaction[2] } }
       : {}),
-    resolved: stored.stateBefore !== eid - 1 || stored.stateAfter !== eid,
+    resolved,
     ...(senderMember ? { senderMember } : {}),
     memberships: changes
       .filter((change) => isLocal(room, change.userId))

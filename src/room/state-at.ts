@@ -16,25 +16,39 @@ interface StateGroup {
   readonly delta: ReadonlyMap<number, number>
 }
 
+// A bound on memory; what was dropped is read again.
+const rememberedSlots = 10_000
+
 /** The integer of a slot, or undefined if no event ever had it. */
 export function findSlot(room: RoomContext, type: string, stateKey: string): number | undefined {
-  return room.sql
+  const key = `${type}\u0000${stateKey}`
+  const known = room.slots.get(key)
+  if (known !== undefined) return known === 0 ? undefined : known
+  const found = room.sql
     .exec<{ slot: number }>('SELECT slot FROM slots WHERE type = ? AND state_key = ?', type, stateKey)
     .toArray()[0]?.slot
+  rememberSlot(room, key, found ?? 0)
+  return found
 }
 
 /** The integer of a slot, given out now if it is new. */
 export function internSlot(room: RoomContext, type: string, stateKey: string): number {
-  return (
-    findSlot(room, type, stateKey) ??
-    room.sql
-      .exec<{ slot: number }>(
-        'INSERT INTO slots (type, state_key) VALUES (?, ?) RETURNING slot',
-        type,
-        stateKey,
-      )
-      .one().slot
-  )
+  const known = findSlot(room, type, stateKey)
+  if (known !== undefined) return known
+  const { slot } = room.sql
+    .exec<{ slot: number }>(
+      'INSERT INTO slots (type, state_key) VALUES (?, ?) RETURNING slot',
+      type,
+      stateKey,
+    )
+    .one()
+  rememberSlot(room, `${type}\u0000${stateKey}`, slot)
+  return slot
+}
+
+function rememberSlot(room: RoomContext, key: string, slot: number): void {
+  if (room.slots.size >= rememberedSlots) room.slots.clear()
+  room.slots.set(key, slot)
 }
 
 /** The type and state key behind a slot's integer. */
@@ -69,6 +83,8 @@ export function stateGroupRef(room: RoomContext, base: number, delta: ReadonlyMa
 
 /** The eid in a slot of the current state as of a position, 0 for none. */
 export function eidAtPosition(room: RoomContext, position: number, slot: number): number {
+  const newest = newestEntry(room, slot)
+  if (newest.pos <= position) return newest.eid
   const row = room.sql
     .exec<{ eid: number }>(
       'SELECT eid FROM state WHERE slot = ? AND pos <= ? ORDER BY pos DESC LIMIT 1',
@@ -77,6 +93,30 @@ export function eidAtPosition(room: RoomContext, position: number, slot: number)
     )
     .toArray()[0]
   return row?.eid ?? 0
+}
+
+function newestEntry(room: RoomContext, slot: number): { readonly pos: number; readonly eid: number } {
+  const known = room.newest.get(slot)
+  if (known) return known
+  const row = room.sql
+    .exec<{ pos: number; eid: number }>(
+      'SELECT pos, eid FROM state WHERE slot = ? ORDER BY pos DESC LIMIT 1',
+      slot,
+    )
+    .toArray()[0]
+  const entry = row ?? { pos: -Infinity, eid: 0 }
+  rememberNewest(room, slot, entry)
+  return entry
+}
+
+/** Notes the newest entry of a slot. Call with every row written to `state`. */
+export function rememberNewest(
+  room: RoomContext,
+  slot: number,
+  entry: { readonly pos: number; readonly eid: number },
+): void {
+  if (room.newest.size >= rememberedSlots) room.newest.clear()
+  room.newest.set(slot, entry)
 }
 
 /** The eid in a slot of a state, 0 for none. */
