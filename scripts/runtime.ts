@@ -46,8 +46,8 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
 // One process and no subrequest limit: sessions may be kept in memory, and a sync may ask any number of rooms.
 const ownMachine = { SESSION_CACHE: 'on', ROOMS_PER_SYNC: '1000' }
 
-/** Miniflare's options for the Worker of wrangler.toml. */
-export function runtimeOptions(options: RuntimeOptions, config = readWranglerConfig()): MiniflareOptions {
+// Miniflare's options for the Worker of wrangler.toml.
+function runtimeOptions(options: RuntimeOptions, config = readWranglerConfig()): MiniflareOptions {
   return {
     name: config.name,
     modulesRoot,

@@ -23,16 +23,6 @@ export function guardEnv(env: LocalEnv): LocalEnv {
   return fresh
 }
 
-/** Counts requests to other servers. */
-export function guardFetch(): void {
-  const original = globalThis.fetch
-  globalThis.fetch = (input: RequestInfo | URL, init?: RequestInit) => {
-    counts.fetches += 1
-    countSubrequest('another server')
-    return original(input, init)
-  }
-}
-
 /** An object whose methods are first announced to `before`, all else being as it was. */
 function announced<T extends object>(
   target: T,
