@@ -27,7 +27,7 @@ import {
   renameDevice,
 } from './devices.ts'
 import { getFilter, storeFilter } from './filters.ts'
-import { applyRoomNews, roomPositionAt } from './inbox.ts'
+import { queueRoomNews, roomPositionAt } from './inbox.ts'
 import { findRoom, findUser, internRoom, internUser } from './interned.ts'
 import { loginFailed, type LoginStanding, loginStanding, loginSucceeded } from './login-lockout.ts'
 import { forgetRoom, joinedRooms, membershipsIn, requireJoined, roomsOf } from './members.ts'
@@ -51,8 +51,8 @@ export class Hub extends DurableObject<Env> {
 
   // What rooms tell.
 
-  applyRoomNews(news: RoomNews): void {
-    applyRoomNews(this.#hub, news)
+  applyRoomNews(news: RoomNews): Promise<void> {
+    return queueRoomNews(this.#hub, news)
   }
 
   // Syncs.
