@@ -162,10 +162,6 @@ function applyMembership(
     change.displayName ?? null,
     change.stripped ? JSON.stringify(change.stripped) : null,
   )
-  // Unread counts start at the join.
-  if (change.next === 'join') {
-    hub.sql.exec('INSERT OR REPLACE INTO unread VALUES (?, ?, ?, 0, 0)', uid, rid, position)
-  }
 }
 
 /**

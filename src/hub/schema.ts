@@ -53,11 +53,13 @@ export const hubMigrations: readonly DurableMigration[] = [
       ) WITHOUT ROWID;
       CREATE INDEX receipts_pos ON receipts (pos);
 
-      -- Unread counts, folded up to a log position: the log rows after it are counted when asked for.
+      -- Unread counts behind a read position (of the room), folded up to a log position: what the log has after that is
+      -- counted when asked for. Only rooms that are not read for long have a row.
       CREATE TABLE unread (
         uid INTEGER NOT NULL,
         rid INTEGER NOT NULL,
         folded INTEGER NOT NULL,
+        read_pos INTEGER NOT NULL,
         notifications INTEGER NOT NULL,
         highlights INTEGER NOT NULL,
         PRIMARY KEY (uid, rid)

@@ -4,7 +4,6 @@ import type { EventId, RoomId, UserId } from '../matrix/event.ts'
 import { nextPosition, transact, type HubContext } from './context.ts'
 import { findUser, internRoom } from './interned.ts'
 import { joinedMembers } from './members.ts'
-import { markRead } from './unread.ts'
 import { wakeUser } from './waiters.ts'
 
 export interface ReceiptRequest {
@@ -21,10 +20,10 @@ export interface ReceiptRequest {
 /** Stores a receipt, if it is newer than the one before, clears the unread counts it covers and tells the room. */
 export function setReceipt(hub: HubContext, request: ReceiptRequest): void {
   const rid = internRoom(hub, request.roomId)
-  const read = logPositionOf(hub, rid, request.eventId)
+  const read = roomPositionOf(hub, rid, request.eventId)
   const known = knownReceipt(hub, rid, request)
   // Receipts move forward only. An event that this shard was never told about is taken as it is.
-  if (known !== undefined && read !== undefined && read.roomPos <= known) return
+  if (known !== undefined && read !== undefined && read <= known) return
   transact(hub, () => {
     hub.sql.exec(
       `INSERT OR REPLACE INTO receipts (rid, user_id, type, thread, event_id, ts, room_pos, pos)
@@ -35,11 +34,9 @@ export function setReceipt(hub: HubContext, request: ReceiptRequest): void {
       request.threadId ?? '',
       request.eventId,
       request.ts,
-      read?.roomPos ?? 0,
+      read ?? known ?? 0,
       nextPosition(hub),
     )
-    const uid = findUser(hub, request.userId)
-    if (uid !== undefined && read !== undefined) markRead(hub, uid, rid, read.position)
   })
   wakeReaders(hub, rid, request)
 }
@@ -56,19 +53,14 @@ function knownReceipt(hub: HubContext, rid: number, request: ReceiptRequest): nu
     .toArray()[0]?.room_pos
 }
 
-function logPositionOf(
-  hub: HubContext,
-  rid: number,
-  eventId: EventId,
-): { position: number; roomPos: number } | undefined {
-  const row = hub.sql
-    .exec<{ pos: number; to_pos: number }>(
-      'SELECT pos, to_pos FROM log WHERE rid = ? AND event_id = ? ORDER BY pos DESC LIMIT 1',
+function roomPositionOf(hub: HubContext, rid: number, eventId: EventId): number | undefined {
+  return hub.sql
+    .exec<{ to_pos: number }>(
+      'SELECT to_pos FROM log WHERE rid = ? AND event_id = ? ORDER BY pos DESC LIMIT 1',
       rid,
       eventId,
     )
-    .toArray()[0]
-  return row && { position: row.pos, roomPos: row.to_pos }
+    .toArray()[0]?.to_pos
 }
 
 function wakeReaders(hub: HubContext, rid: number, request: ReceiptRequest): void {

@@ -1,0 +1,127 @@
+// What the main operations may cost: the budgets of rows written and Durable Object requests, which are what an
+// operator pays for. A burst adds at most two rows: the alarm that is armed and the cursors that it writes.
+
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import type { JsonValue } from '../../src/matrix/json.ts'
+import { startServer, type Account, type TestServer } from '../support/server.ts'
+
+const burst = 2
+
+let server: TestServer
+let alice: Account
+let bob: Account
+let roomId: string
+let n = 0
+
+beforeAll(async () => {
+  // As on Workers: each request looks its session up.
+  server = await startServer({ vars: { SESSION_CACHE: 'off', PRESENCE: 'off' } })
+  alice = await server.register('alice')
+  bob = await server.register('bob')
+  const made = await call('POST', alice, '/createRoom', { preset: 'public_chat' })
+  roomId = String(made['room_id'])
+  await call('POST', bob, `/rooms/${roomId}/join`, {})
+})
+afterAll(() => server.stop())
+
+// What happens once in the life of a room or an isolate is not part of an operation.
+beforeEach(async () => {
+  await say(alice)
+  await call('GET', bob, '/sync')
+})
+
+async function call(method: string, { token }: Account, path: string, body?: JsonValue) {
+  const options = { token, ...(body === undefined ? {} : { body }) }
+  const answer = await server.request(method, `/_matrix/client/v3${path}`, options)
+  expect(answer.status, JSON.stringify(answer.body)).toBe(200)
+  return answer.body
+}
+
+async function say(sender: Account): Promise<string> {
+  n += 1
+  const sent = await call('PUT', sender, `/rooms/${roomId}/send/m.room.message/${n}`, {
+    msgtype: 'm.text',
+    body: `${n}`,
+  })
+  return String(sent['event_id'])
+}
+
+async function since(account: Account): Promise<string> {
+  return String((await call('GET', account, '/sync'))['next_batch'])
+}
+
+describe('the budget of', () => {
+  it('a local message: at most 5 rows, 2 Durable Object requests before the answer, 1 look-up in D1', async () => {
+    const counts = await server.measure(() => say(alice))
+    expect(counts.doRowsWritten).toBeLessThanOrEqual(5 + burst)
+    expect(counts.doRequests).toBe(2)
+    expect(counts.d1Queries).toBe(1)
+    expect(counts.d1RowsWritten).toBe(0)
+  })
+
+  it('ten local messages in a burst: at most 5 rows each and two more in all', async () => {
+    const counts = await server.measure(async () => {
+      for (let i = 0; i < 10; i += 1) await say(alice)
+    })
+    expect(counts.doRowsWritten).toBeLessThanOrEqual(50 + burst)
+  })
+
+  it('a state event: at most 9 rows', async () => {
+    const counts = await server.measure(() =>
+      call('PUT', alice, `/rooms/${roomId}/state/m.room.topic/`, { topic: `${n}` }),
+    )
+    expect(counts.doRowsWritten).toBeLessThanOrEqual(9 + burst)
+    expect(counts.doRequests).toBe(2)
+  })
+
+  it('a read receipt: at most 2 rows and 1 request', async () => {
+    const eventId = await say(alice)
+    const counts = await server.measure(() =>
+      call('POST', bob, `/rooms/${roomId}/receipt/m.read/${encodeURIComponent(eventId)}`, {}),
+    )
+    expect(counts.doRowsWritten).toBeLessThanOrEqual(2)
+    expect(counts.doRequests).toBe(1)
+  })
+
+  it('typing: no row and 1 request', async () => {
+    const counts = await server.measure(() =>
+      call('PUT', bob, `/rooms/${roomId}/typing/${bob.userId}`, { typing: true, timeout: 1000 }),
+    )
+    expect(counts.doRowsWritten).toBe(0)
+    expect(counts.doRequests).toBe(1)
+  })
+
+  it('a sync with nothing new: no row, 1 request, and hardly a row read', async () => {
+    const token = await since(bob)
+    const counts = await server.measure(() => call('GET', bob, `/sync?since=${token}`))
+    expect(counts.doRowsWritten).toBe(0)
+    expect(counts.doRequests).toBe(1)
+    expect(counts.doRowsRead).toBeLessThanOrEqual(3)
+  })
+
+  it('a poll that waits in vain: no row and 1 request', async () => {
+    const token = await since(bob)
+    const counts = await server.measure(() => call('GET', bob, `/sync?since=${token}&timeout=500`))
+    expect(counts.doRowsWritten).toBe(0)
+    expect(counts.doRequests).toBe(1)
+  })
+
+  it('waking a poll by a message: nothing beyond the poll and the message', async () => {
+    const token = await since(bob)
+    const counts = await server.measure(async () => {
+      const waiting = call('GET', bob, `/sync?since=${token}&timeout=20000`)
+      await new Promise((resolve) => setTimeout(resolve, 200))
+      await say(alice)
+      await waiting
+    })
+    expect(counts.doRequests).toBe(3)
+    expect(counts.doRowsWritten).toBeLessThanOrEqual(5 + burst)
+  })
+
+  it('a join: at most 16 rows', async () => {
+    const carol = await server.register(`carol${n}`)
+    const counts = await server.measure(() => call('POST', carol, `/rooms/${roomId}/join`, {}))
+    expect(counts.doRowsWritten).toBeLessThanOrEqual(16 + burst)
+    expect(counts.doRequests).toBeLessThanOrEqual(3)
+  })
+})
