@@ -4,6 +4,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { JsonValue } from '../../src/matrix/json.ts'
 import { startServer, type Account, type TestServer } from '../support/server.ts'
+import { textOf } from '../support/text-of.ts'
 
 const burst = 2
 
@@ -19,7 +20,7 @@ beforeAll(async () => {
   alice = await server.register('alice')
   bob = await server.register('bob')
   const made = await call('POST', alice, '/createRoom', { preset: 'public_chat' })
-  roomId = String(made['room_id'])
+  roomId = textOf(made['room_id'])
   await call('POST', bob, `/rooms/${roomId}/join`, {})
 })
 afterAll(() => server.stop())
@@ -43,11 +44,11 @@ async function say(sender: Account): Promise<string> {
     msgtype: 'm.text',
     body: `${n}`,
   })
-  return String(sent['event_id'])
+  return textOf(sent['event_id'])
 }
 
 async function since(account: Account): Promise<string> {
-  return String((await call('GET', account, '/sync'))['next_batch'])
+  return textOf((await call('GET', account, '/sync'))['next_batch'])
 }
 
 describe('the budget of', () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { JsonValue } from '../../src/matrix/json.ts'
 import { startServer, type Account, type TestServer } from '../support/server.ts'
+import { textOf } from '../support/text-of.ts'
 
 let server: TestServer
 let n = 0
@@ -13,9 +14,10 @@ async function people(): Promise<{ alice: Account; bob: Account; roomId: string 
   n += 1
   const alice = await server.register(`alice${n}`)
   const bob = await server.register(`bob${n}`)
-  const { room_id: roomId } = await post(alice, '/_matrix/client/v3/createRoom', { preset: 'public_chat' })
-  await post(bob, `/_matrix/client/v3/rooms/${String(roomId)}/join`)
-  return { alice, bob, roomId: String(roomId) }
+  const made = await post(alice, '/_matrix/client/v3/createRoom', { preset: 'public_chat' })
+  const roomId = textOf(made['room_id'])
+  await post(bob, `/_matrix/client/v3/rooms/${roomId}/join`)
+  return { alice, bob, roomId }
 }
 
 async function post(
@@ -34,7 +36,7 @@ async function say({ token }: Account, roomId: string, body: string): Promise<st
   const path = `/_matrix/client/v3/rooms/${roomId}/send/m.room.message/${txn}`
   const answer = await server.request('PUT', path, { token, body: { msgtype: 'm.text', body } })
   expect(answer.status, JSON.stringify(answer.body)).toBe(200)
-  return String(answer.body['event_id'])
+  return textOf(answer.body['event_id'])
 }
 
 interface SyncAnswer {

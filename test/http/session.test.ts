@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { JsonValue } from '../../src/matrix/json.ts'
 import { startServer, type Account, type TestServer } from '../support/server.ts'
+import { textOf } from '../support/text-of.ts'
 
 // With sessions kept in memory as on one's own machine, and looked up each time as on Workers.
 describe.each(['on', 'off'])('an access token, with the session cache %s,', (cache) => {
@@ -38,7 +39,7 @@ describe.each(['on', 'off'])('an access token, with the session cache %s,', (cac
       password,
       ...(deviceId === undefined ? {} : { device_id: deviceId }),
     })
-    return String(body['access_token'])
+    return textOf(body['access_token'])
   }
 
   function passwordAuth(localpart: string, password: string) {
