@@ -20,7 +20,7 @@ beforeAll(async () => {
   alice = await server.register('alice')
   bob = await server.register('bob')
   const made = await call('POST', alice, '/createRoom', { preset: 'public_chat' })
-  roomId = textOf(made['room_id'])
+  roomId = textOf(made, 'room_id')
   await call('POST', bob, `/rooms/${roomId}/join`, {})
 })
 afterAll(() => server.stop())
@@ -44,11 +44,11 @@ async function say(sender: Account): Promise<string> {
     msgtype: 'm.text',
     body: `${n}`,
   })
-  return textOf(sent['event_id'])
+  return textOf(sent, 'event_id')
 }
 
 async function since(account: Account): Promise<string> {
-  return textOf((await call('GET', account, '/sync'))['next_batch'])
+  return textOf(await call('GET', account, '/sync'), 'next_batch')
 }
 
 describe('the budget of', () => {

@@ -15,7 +15,7 @@ async function people(): Promise<{ alice: Account; bob: Account; roomId: string 
   const alice = await server.register(`alice${n}`)
   const bob = await server.register(`bob${n}`)
   const made = await post(alice, '/_matrix/client/v3/createRoom', { preset: 'public_chat' })
-  const roomId = textOf(made['room_id'])
+  const roomId = textOf(made, 'room_id')
   await post(bob, `/_matrix/client/v3/rooms/${roomId}/join`)
   return { alice, bob, roomId }
 }
@@ -36,7 +36,7 @@ async function say({ token }: Account, roomId: string, body: string): Promise<st
   const path = `/_matrix/client/v3/rooms/${roomId}/send/m.room.message/${txn}`
   const answer = await server.request('PUT', path, { token, body: { msgtype: 'm.text', body } })
   expect(answer.status, JSON.stringify(answer.body)).toBe(200)
-  return textOf(answer.body['event_id'])
+  return textOf(answer.body, 'event_id')
 }
 
 interface SyncAnswer {

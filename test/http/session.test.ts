@@ -39,7 +39,7 @@ describe.each(['on', 'off'])('an access token, with the session cache %s,', (cac
       password,
       ...(deviceId === undefined ? {} : { device_id: deviceId }),
     })
-    return textOf(body['access_token'])
+    return textOf(body, 'access_token')
   }
 
   function passwordAuth(localpart: string, password: string) {
