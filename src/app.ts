@@ -17,6 +17,7 @@ import { loginFallbackRoutes } from './client/login-fallback.ts'
 import { loginRoutes } from './client/login.ts'
 import { logoutRoutes } from './client/logout.ts'
 import { profileRoutes } from './client/profile.ts'
+import { pushRuleRoutes } from './client/push-rules.ts'
 import { refreshRoutes } from './client/refresh.ts'
 import { registerRoutes } from './client/register.ts'
 import { roomEventRoutes } from './client/room-event.ts'
@@ -73,6 +74,7 @@ export function createApp(): App {
   logoutRoutes(app)
   mediaRoutes(app)
   profileRoutes(app)
+  pushRuleRoutes(app)
   refreshRoutes(app)
   registerRoutes(app)
   roomEventRoutes(app)

@@ -1,8 +1,8 @@
 // Account data, global (rid 0) and of rooms; tags are the room account data `m.tag`.
 // Specification: client-server API, "Client Config", "Room Tagging", "Push Rules: Events".
 
-import type { UserId } from '../matrix/event.ts'
 import { isJsonObject, type JsonObject, objectProperty, property } from '../matrix/json.ts'
+import type { PushRuleset } from '../matrix/push-rules/push-rule.ts'
 import { noStoredRules, rulesetOf, type StoredPushRules } from '../matrix/push-rules/ruleset.ts'
 import { type HubContext, nextPosition } from './context.ts'
 import { userIdOf } from './interned.ts'
@@ -10,7 +10,8 @@ import { userIdOf } from './interned.ts'
 /** The room number of account data that belongs to no room. */
 export const globalRid = 0
 
-const pushRulesType = 'm.push_rules'
+/** Stored as what the user changed: StoredPushRules. */
+export const pushRulesType = 'm.push_rules'
 const tagType = 'm.tag'
 
 /** A piece of account data; `content` is JSON text. */
@@ -35,12 +36,63 @@ export function putAccountData(
     content,
     nextPosition(hub),
   )
+  if (rid === globalRid) remembered(hub).delete(uid)
 }
 
 /** The content of account data as JSON text. There always are push rules. */
 export function getAccountData(hub: HubContext, uid: number, rid: number, type: string): string | undefined {
-  const stored = storedContent(hub, uid, rid, type)
-  return rid === globalRid && type === pushRulesType ? pushRulesContent(userIdOf(hub, uid), stored) : stored
+  if (rid === globalRid && type === pushRulesType) return pushRulesContent(hub, uid)
+  return storedContent(hub, uid, rid, type)
+}
+
+/** What a user changed about push rules. */
+export function storedPushRules(hub: HubContext, uid: number): StoredPushRules {
+  const stored = storedContent(hub, uid, globalRid, pushRulesType)
+  // Written by `push-rules.ts` alone.
+  return stored === undefined ? noStoredRules : (JSON.parse(stored) as StoredPushRules)
+}
+
+/** The push rules that hold for a user. */
+export function pushRulesetOf(hub: HubContext, uid: number): PushRuleset {
+  return forEvents(hub, uid).ruleset
+}
+
+/** The users that a user ignores. */
+export function ignoredUsers(hub: HubContext, uid: number): readonly string[] {
+  return forEvents(hub, uid).ignored
+}
+
+/** The account data that each event is held against: kept in memory, for each event asks it of each member. */
+interface ForEvents {
+  readonly ruleset: PushRuleset
+  readonly ignored: readonly string[]
+}
+
+const caches = new WeakMap<HubContext, Map<number, ForEvents>>()
+const rememberedUsers = 10_000
+
+function remembered(hub: HubContext): Map<number, ForEvents> {
+  const known = caches.get(hub)
+  if (known && known.size < rememberedUsers) return known
+  const fresh = new Map<number, ForEvents>()
+  caches.set(hub, fresh)
+  return fresh
+}
+
+function forEvents(hub: HubContext, uid: number): ForEvents {
+  const known = remembered(hub).get(uid)
+  if (known) return known
+  const read = {
+    ruleset: rulesetOf(userIdOf(hub, uid), storedPushRules(hub, uid)),
+    ignored: ignoredIn(storedContent(hub, uid, globalRid, 'm.ignored_user_list')),
+  }
+  remembered(hub).set(uid, read)
+  return read
+}
+
+function ignoredIn(text: string | undefined): readonly string[] {
+  const content: unknown = text === undefined ? undefined : JSON.parse(text)
+  return Object.keys((isJsonObject(content) ? objectProperty(content, 'ignored_users') : undefined) ?? {})
 }
 
 /** Global account data that changed after `since` and up to `upTo`, oldest first. 0: all there is. */
@@ -52,11 +104,10 @@ export function globalAccountDataSince(
 ): AccountData[] {
   const rows = changedRows(hub, uid, since, upTo, 'rid = 0').map(({ type, content }) => ({
     type,
-    content: type === pushRulesType ? pushRulesContent(userIdOf(hub, uid), content) : content,
+    content: type === pushRulesType ? pushRulesContent(hub, uid) : content,
   }))
   if (since > 0 || rows.some(({ type }) => type === pushRulesType)) return rows
-  const rules = storedContent(hub, uid, globalRid, pushRulesType)
-  return [{ type: pushRulesType, content: pushRulesContent(userIdOf(hub, uid), rules) }, ...rows]
+  return [{ type: pushRulesType, content: pushRulesContent(hub, uid) }, ...rows]
 }
 
 /** Account data of rooms that changed after `since` and up to `upTo`, oldest first. 0: all there is. */
@@ -120,7 +171,6 @@ function changedRows(
 }
 
 // Stored is what the user changed; clients are told all rules that hold.
-function pushRulesContent(userId: UserId, stored: string | undefined): string {
-  const rules: StoredPushRules = stored === undefined ? noStoredRules : JSON.parse(stored)
-  return JSON.stringify({ global: rulesetOf(userId, rules) })
+function pushRulesContent(hub: HubContext, uid: number): string {
+  return JSON.stringify({ global: pushRulesetOf(hub, uid) })
 }

@@ -5,6 +5,7 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../env.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
+import type { PushRuleFailure } from '../matrix/push-rules/ruleset.ts'
 import { migrate } from '../storage/durable-migrations.ts'
 import {
   type AccountData,
@@ -31,6 +32,7 @@ import { queueRoomNews, roomPositionAt } from './inbox.ts'
 import { findRoom, findUser, internRoom, internUser } from './interned.ts'
 import { loginFailed, type LoginStanding, loginStanding, loginSucceeded } from './login-lockout.ts'
 import { forgetRoom, joinedRooms, membershipsIn, requireJoined, roomsOf } from './members.ts'
+import { editPushRules, type PushRuleEdit } from './push-rules.ts'
 import { type ReceiptRequest, setReceipt } from './set-receipt.ts'
 import type { RoomNews } from './room-news.ts'
 import { hubMigrations } from './schema.ts'
@@ -170,6 +172,13 @@ export class Hub extends DurableObject<Env> {
   getAccountData(userId: UserId, roomId: RoomId | null, type: string): string | undefined {
     const rid = roomId === null ? globalRid : findRoom(this.#hub, roomId)
     return rid === undefined ? undefined : getAccountData(this.#hub, internUser(this.#hub, userId), rid, type)
+  }
+
+  editPushRules(userId: UserId, edit: PushRuleEdit): PushRuleFailure | undefined {
+    const uid = internUser(this.#hub, userId)
+    const failure = editPushRules(this.#hub, uid, edit)
+    if (!failure) wakeUser(this.#hub, uid)
+    return failure
   }
 
   putTag(userId: UserId, roomId: RoomId, tag: string, content?: string): void {

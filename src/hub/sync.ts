@@ -4,11 +4,15 @@
 
 import type { RoomId } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
-import { globalAccountDataSince, roomAccountDataSince, type AccountData } from './account-data.ts'
+import {
+  type AccountData,
+  globalAccountDataSince,
+  ignoredUsers,
+  roomAccountDataSince,
+} from './account-data.ts'
 import type { HubContext } from './context.ts'
 import { internUser, roomIdOf } from './interned.ts'
 import { deviceListsSince, type DeviceLists } from './device-lists.ts'
-import { ignoredUsers } from './notify.ts'
 import { receiptsIn, receiptsSince } from './receipts.ts'
 import { recentNews } from './recent-news.ts'
 import type { EventNews } from './room-news.ts'
