@@ -70,6 +70,12 @@ const options: readonly Option[] = [
     ...oneOf('off', ['on', 'off']),
   },
   {
+    name: 'presence',
+    value: 'on|off',
+    help: 'show users who of those they share a room with is online',
+    ...oneOf('on', ['on', 'off']),
+  },
+  {
     name: 'registration-shared-secret',
     value: 'SECRET',
     help: 'opens /_synapse/admin/v1/register to scripts that know the secret',
@@ -104,6 +110,7 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     DEFAULT_ROOM_VERSION: value('default-room-version'),
     MAX_UPLOAD_SIZE: value('max-upload-size'),
     UNAUTHENTICATED_MEDIA: value('unauthenticated-media'),
+    PRESENCE: value('presence'),
     REGISTRATION_SHARED_SECRET: value('registration-shared-secret'),
     CLIENT_ADDRESS_HEADER: value('client-address-header'),
     // There is more memory here than on the platform.

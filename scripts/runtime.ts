@@ -43,8 +43,9 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   }
 }
 
-// One process and no subrequest limit: sessions may be kept in memory, and a sync may ask any number of rooms.
-const ownMachine = { SESSION_CACHE: 'on', ROOMS_PER_SYNC: '1000' }
+// One process and no subrequest limit: sessions may be kept in memory, and a sync may ask any number of rooms. Nobody
+// pays for requests or duration, so there is presence.
+const ownMachine = { SESSION_CACHE: 'on', ROOMS_PER_SYNC: '1000', PRESENCE: 'on' }
 
 // Miniflare's options for the Worker of wrangler.toml.
 function runtimeOptions(options: RuntimeOptions, config = readWranglerConfig()): MiniflareOptions {

@@ -16,6 +16,7 @@ import { filterRoutes } from './client/filter.ts'
 import { loginFallbackRoutes } from './client/login-fallback.ts'
 import { loginRoutes } from './client/login.ts'
 import { logoutRoutes } from './client/logout.ts'
+import { presenceRoutes } from './client/presence.ts'
 import { profileRoutes } from './client/profile.ts'
 import { pushRuleRoutes } from './client/push-rules.ts'
 import { refreshRoutes } from './client/refresh.ts'
@@ -73,6 +74,7 @@ export function createApp(): App {
   loginRoutes(app)
   logoutRoutes(app)
   mediaRoutes(app)
+  presenceRoutes(app)
   profileRoutes(app)
   pushRuleRoutes(app)
   refreshRoutes(app)

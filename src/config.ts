@@ -12,6 +12,8 @@ export interface Config {
   readonly defaultRoomVersion: RoomVersionId
   readonly hubShards: number
   readonly roomsPerSync: number
+  /** Whether users are shown who is online. */
+  readonly presence: boolean
 }
 
 const cache = new WeakMap<Env, Config>()
@@ -37,6 +39,7 @@ function readConfig(env: Env): Config {
     defaultRoomVersion: version.id,
     hubShards: integer('HUB_SHARDS', env.HUB_SHARDS, 64),
     roomsPerSync: integer('ROOMS_PER_SYNC', env.ROOMS_PER_SYNC, 10_000),
+    presence: oneOf('PRESENCE', env.PRESENCE, ['on', 'off']) === 'on',
   }
 }
 

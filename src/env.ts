@@ -28,6 +28,8 @@ export interface Env {
   /** `on` serves media also on the deprecated endpoints without authentication. */
   readonly UNAUTHENTICATED_MEDIA: string
   readonly ROOMS_PER_SYNC: string
+  /** `on` shows users who is online: see wrangler.toml. */
+  readonly PRESENCE: string
   /** `on` where this process is the only one of the server: see storage/session-cache.ts. */
   readonly SESSION_CACHE?: string
   /** Opens /_synapse/admin/v1/register when set. */

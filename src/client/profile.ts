@@ -1,6 +1,7 @@
 // Specification: client-server API, "Profiles". Fields beside name, avatar and time zone since v1.16 (MSC4133).
 
 import { config } from '../config.ts'
+import { hubStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonObject } from '../http/json-body.ts'
@@ -71,7 +72,9 @@ async function changeField(c: AppContext, key: string, value: JsonValue | undefi
   const changed = await setProfileField(c.env, userId, key, value)
   if (!changed || (key !== 'displayname' && key !== 'avatar_url')) return
   // Rooms show name and avatar by the user's member event.
-  await propagateProfile(c, c.var.session, { [key]: typeof value === 'string' ? value : null })
+  const change = { [key]: typeof value === 'string' ? value : null }
+  if (config(c.env).presence) await hubStub(c.env, c.var.session.shard).profileChanged(userId, change)
+  await propagateProfile(c, c.var.session, change)
 }
 
 async function profileOf(c: AppContext): Promise<JsonObject> {

@@ -3,6 +3,7 @@
 
 import { roomStub, type Env } from '../env.ts'
 import type { DeviceLists } from '../hub/device-lists.ts'
+import type { PresenceEvent } from '../hub/presence.ts'
 import type { JoinedRoom, LeftRoom, OfferedRoom, SyncPlan } from '../hub/sync.ts'
 import { allowsRoom, compileEventFilter } from '../matrix/filter-match.ts'
 import { eventLimit, type Filter, syncTimelineBounds } from '../matrix/filter.ts'
@@ -48,9 +49,11 @@ export async function renderSync(env: Env, view: SyncView, plan: SyncPlan): Prom
     section('leave', leave),
   ].filter(Boolean)
   const accountData = matchingAccountData(view.filter.account_data, plan.accountData)
+  const presence = matchingPresence(view.filter.presence, plan.presence)
   const parts = [
     ...(rooms.length > 0 ? [`"rooms":{${rooms.join()}}`] : []),
     ...(accountData.length > 0 ? [`"account_data":{"events":[${accountData.join()}]}`] : []),
+    ...(presence.length > 0 ? [`"presence":{"events":[${presence.join()}]}`] : []),
     ...deviceLists(plan.deviceLists),
   ]
   return { content: parts.length > 0, text: parts.map((part) => `,${part}`).join('') }
@@ -77,6 +80,14 @@ function matchingAccountData(
   return data
     .filter(({ type }) => matches({ type, sender: '', content: {} }))
     .map(({ type, content }) => `{"type":${JSON.stringify(type)},"content":${content}}`)
+}
+
+function matchingPresence(filter: Filter['presence'], events: readonly PresenceEvent[]): string[] {
+  const matches = compileEventFilter(filter)
+  const type = 'm.presence'
+  return events
+    .filter(({ sender, content }) => matches({ type, sender, content: { ...content } }))
+    .map((event) => JSON.stringify({ type, ...event }))
 }
 
 async function joinedRoom(env: Env, view: SyncView, plan: SyncPlan, room: JoinedRoom): Promise<string> {

@@ -2,6 +2,7 @@
 // Specification: client-server API, "Syncing".
 
 import * as v from 'valibot'
+import { config } from '../config.ts'
 import { hubStub, type Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
@@ -37,9 +38,18 @@ export function syncRoutes(app: App): void {
       ...(query.since === undefined ? {} : { since: sinceOf(query.since) }),
       fullState: query.full_state === 'true',
       timeout: Math.min(query.timeout ?? 0, longestTimeout),
+      ...presenceToSet(c.env, query.set_presence),
     })
     return c.body(body, 200, { 'Content-Type': 'application/json' })
   })
+}
+
+// A sync without the parameter makes its user online.
+function presenceToSet(
+  env: Env,
+  state: 'offline' | 'online' | 'unavailable' = 'online',
+): Pick<SyncRequest, 'setPresence'> {
+  return state === 'offline' || !config(env).presence ? {} : { setPresence: state }
 }
 
 function sinceOf(token: string): SyncPosition {
@@ -75,7 +85,7 @@ async function filterOf(c: AppContext, filter: string | undefined): Promise<Filt
   }
 }
 
-interface SyncOptions {
+interface SyncOptions extends Pick<SyncRequest, 'setPresence'> {
   readonly since?: SyncPosition
   readonly fullState: boolean
   /** Milliseconds. */
@@ -94,10 +104,11 @@ async function sync(env: Env, session: Session, view: SyncView, options: SyncOpt
       ...(since ? { since } : {}),
       fullState: options.fullState,
       includeLeave: view.filter.room?.include_leave ?? false,
+      ...(options.setPresence ? { setPresence: options.setPresence } : {}),
     }
     const remaining = since && !options.fullState ? deadline - Date.now() : 0
     const plan = await poll(env, session.shard, request, remaining)
-    const next = formatSyncToken(plan?.next ?? since ?? { log: 0, typing: 0 })
+    const next = formatSyncToken(plan?.next ?? since ?? { log: 0, ephemeral: 0 })
     const body = plan && !plan.idle ? await renderSync(env, view, plan) : undefined
     if (body?.content || !since || options.fullState || deadline - Date.now() <= 0) {
       return `{"next_batch":"${next}"${body?.text ?? ''}}`

@@ -1,14 +1,15 @@
 // Whose device lists a client must fetch anew, because they came to share a room with it or ceased to.
 // Specification: client-server API, "Tracking the device list for a user"; "Extensions to /sync" of encryption.
 
+import type { UserId } from '../matrix/event.ts'
 import type { HubContext } from './context.ts'
 import { userIdOf } from './interned.ts'
-import { joinedMembers } from './members.ts'
+import { joinedMembers, usersSharing } from './members.ts'
 import type { RoomChange } from './sync-rooms.ts'
 
 export interface DeviceLists {
-  readonly changed: readonly string[]
-  readonly left: readonly string[]
+  readonly changed: readonly UserId[]
+  readonly left: readonly UserId[]
 }
 
 // A longer window is not read: then everybody may have changed.
@@ -22,7 +23,7 @@ export function deviceListsSince(
   upTo: number,
   changes: readonly RoomChange[],
 ): DeviceLists {
-  const touched = upTo - since > longestScan ? sharingUsers(hub, uid) : touchedUsers(hub, uid, since, upTo)
+  const touched = upTo - since > longestScan ? usersSharing(hub, uid) : touchedUsers(hub, uid, since, upTo)
   for (const change of changes) {
     // A room that the user came into or went out of concerns all who are in it.
     const entered = change.membership === 'join' && change.from === undefined
@@ -30,7 +31,7 @@ export function deviceListsSince(
     if (entered || exited) for (const other of joinedMembers(hub, change.rid).keys()) touched.add(other)
   }
   touched.delete(uid)
-  const sharing = touched.size === 0 ? touched : sharingUsers(hub, uid)
+  const sharing = touched.size === 0 ? touched : usersSharing(hub, uid)
   const names = (keep: (other: number) => boolean) =>
     [...touched].filter(keep).map((other) => userIdOf(hub, other))
   return { changed: names((other) => sharing.has(other)), left: names((other) => !sharing.has(other)) }
@@ -45,17 +46,6 @@ function touchedUsers(hub: HubContext, uid: number, since: number, upTo: number)
     uid,
     since,
     upTo,
-  )
-  return new Set([...rows].map((row) => row.uid))
-}
-
-/** Users of this shard who share a joined room with this user. */
-function sharingUsers(hub: HubContext, uid: number): Set<number> {
-  const rows = hub.sql.exec<{ uid: number }>(
-    `SELECT DISTINCT theirs.uid FROM user_room AS mine
-     JOIN user_room AS theirs ON theirs.rid = mine.rid AND theirs.membership = 'join'
-     WHERE mine.uid = ? AND mine.membership = 'join'`,
-    uid,
   )
   return new Set([...rows].map((row) => row.uid))
 }

@@ -31,7 +31,18 @@ import { getFilter, storeFilter } from './filters.ts'
 import { queueRoomNews, roomPositionAt } from './inbox.ts'
 import { findRoom, findUser, internRoom, internUser } from './interned.ts'
 import { loginFailed, type LoginStanding, loginStanding, loginSucceeded } from './login-lockout.ts'
-import { forgetRoom, joinedRooms, membershipsIn, requireJoined, roomsOf } from './members.ts'
+import { forgetRoom, joinedRooms, joinedToAny, membershipsIn, requireJoined, roomsOf } from './members.ts'
+import { presenceContent, type PresenceContent } from './presence.ts'
+import {
+  deviceEnded,
+  deviceSynced,
+  type PresenceRequest,
+  profileChanged,
+  type ProfileChange,
+  setPresence,
+  userActive,
+  wakeFor,
+} from './set-presence.ts'
 import { editPushRules, type PushRuleEdit } from './push-rules.ts'
 import { type ReceiptRequest, setReceipt } from './set-receipt.ts'
 import type { RoomNews } from './room-news.ts'
@@ -53,8 +64,11 @@ export class Hub extends DurableObject<Env> {
 
   // What rooms tell.
 
-  applyRoomNews(news: RoomNews): Promise<void> {
-    return queueRoomNews(this.#hub, news)
+  async applyRoomNews(news: RoomNews): Promise<void> {
+    const senders = news.events.flatMap(({ transaction, sender }) => (transaction ? [sender] : []))
+    const active = senders.flatMap((sender) => userActive(this.#hub, sender))
+    await queueRoomNews(this.#hub, news)
+    wakeFor(this.#hub, active)
   }
 
   // Syncs.
@@ -62,6 +76,7 @@ export class Hub extends DurableObject<Env> {
   /** A sync that does not wait: a SyncPlan as JSON text, the form in which it also comes over a socket. */
   planSync(request: SyncRequest): string {
     requireCurrentDevice(this.#hub, request)
+    deviceSynced(this.#hub, request)
     return JSON.stringify(planSync(this.#hub, request))
   }
 
@@ -70,6 +85,8 @@ export class Hub extends DurableObject<Env> {
     const text = new URL(request.url).searchParams.get('request') ?? ''
     // Only this server's own Worker can reach a Durable Object; it writes the request in client/sync.ts.
     const syncRequest = JSON.parse(text) as SyncRequest
+    requireCurrentDevice(this.#hub, syncRequest)
+    deviceSynced(this.#hub, syncRequest)
     return pollSync(this.#hub, syncRequest, (socket, tag) => this.ctx.acceptWebSocket(socket, [tag]))
   }
 
@@ -103,20 +120,43 @@ export class Hub extends DurableObject<Env> {
     return membershipsIn(this.#hub, userId, roomIds)
   }
 
+  joinedToAny(userIds: readonly UserId[], roomIds: readonly RoomId[]): UserId[] {
+    return joinedToAny(this.#hub, userIds, roomIds)
+  }
+
   forgetRoom(userId: UserId, roomId: RoomId): void {
     forgetRoom(this.#hub, userId, roomId)
   }
 
-  // Receipts and typing.
+  // Receipts, typing and presence.
 
   setReceipt(request: ReceiptRequest): void {
     requireJoined(this.#hub, request.userId, request.roomId)
     setReceipt(this.#hub, request)
+    wakeFor(this.#hub, userActive(this.#hub, request.userId))
   }
 
   setTyping(request: TypingRequest): void {
     requireJoined(this.#hub, request.userId, request.roomId)
     setTyping(this.#hub, request)
+    wakeFor(this.#hub, userActive(this.#hub, request.userId))
+  }
+
+  setPresence(request: PresenceRequest): void {
+    setPresence(this.#hub, request)
+  }
+
+  /** The presence of a user of this shard, undefined where they are in none of these rooms. */
+  presenceIn(userId: UserId, roomIds: readonly RoomId[]): PresenceContent | undefined {
+    return joinedToAny(this.#hub, [userId], roomIds).length > 0 ? this.presenceOf(userId) : undefined
+  }
+
+  presenceOf(userId: UserId): PresenceContent {
+    return presenceContent(this.#hub, internUser(this.#hub, userId))
+  }
+
+  profileChanged(userId: UserId, change: ProfileChange): void {
+    profileChanged(this.#hub, userId, change)
   }
 
   // Devices.
@@ -144,7 +184,10 @@ export class Hub extends DurableObject<Env> {
   deleteDevices(userId: UserId, devices: DeviceSelection): { deviceId: string; generation: number }[] {
     const uid = internUser(this.#hub, userId)
     const gone = deleteDevices(this.#hub, uid, devices)
-    for (const { deviceId } of gone) dropWaiters(this.#hub, uid, deviceId)
+    for (const { deviceId } of gone) {
+      dropWaiters(this.#hub, uid, deviceId)
+      deviceEnded(this.#hub, uid, deviceId)
+    }
     return gone
   }
 

@@ -73,6 +73,49 @@ export function membershipOf(hub: HubContext, userId: UserId, roomId: RoomId): s
     .toArray()[0]?.membership
 }
 
+/** Those of some users who have joined any of these rooms. */
+export function joinedToAny(
+  hub: HubContext,
+  userIds: readonly UserId[],
+  roomIds: readonly RoomId[],
+): UserId[] {
+  const rids = new Set(roomIds.map((roomId) => findRoom(hub, roomId)))
+  return userIds.filter((userId) => {
+    const uid = findUser(hub, userId)
+    return uid !== undefined && joinedRids(hub, uid).some((rid) => rids.has(rid))
+  })
+}
+
+function joinedRids(hub: HubContext, uid: number): number[] {
+  return hub.sql
+    .exec<{ rid: number }>("SELECT rid FROM user_room WHERE uid = ? AND membership = 'join'", uid)
+    .toArray()
+    .map(({ rid }) => rid)
+}
+
+/** Users of this shard who share a joined room with a user; the user is one of them, unless in no room. */
+export function usersSharing(hub: HubContext, uid: number): Set<number> {
+  const rows = hub.sql.exec<{ uid: number }>(
+    `SELECT DISTINCT theirs.uid FROM user_room AS mine
+     JOIN user_room AS theirs ON theirs.rid = mine.rid AND theirs.membership = 'join'
+     WHERE mine.uid = ? AND mine.membership = 'join'`,
+    uid,
+  )
+  return new Set([...rows].map((row) => row.uid))
+}
+
+/** Whether two users of this shard share a joined room. Costs what the rooms of the first are, not their members. */
+export function shareRoom(hub: HubContext, uid: number, other: number): boolean {
+  const rows = hub.sql.exec(
+    `SELECT 1 FROM user_room AS mine
+     JOIN user_room AS theirs ON theirs.uid = ? AND theirs.rid = mine.rid AND theirs.membership = 'join'
+     WHERE mine.uid = ? AND mine.membership = 'join' LIMIT 1`,
+    other,
+    uid,
+  )
+  return rows.toArray().length > 0
+}
+
 /** Refuses users who are not joined to a room. M_FORBIDDEN. */
 export function requireJoined(hub: HubContext, userId: UserId, roomId: RoomId): void {
   if (membershipOf(hub, userId, roomId) !== 'join') {

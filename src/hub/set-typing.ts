@@ -2,6 +2,7 @@
 
 import type { RoomId, UserId } from '../matrix/event.ts'
 import type { HubContext } from './context.ts'
+import { nextEphemeral } from './ephemeral.ts'
 import { internRoom } from './interned.ts'
 import { joinedMembers } from './members.ts'
 import { typingState, type TypingRoom } from './typing.ts'
@@ -41,8 +42,6 @@ function expire(hub: HubContext, rid: number, userId: string): void {
 }
 
 function changed(hub: HubContext, rid: number, room: TypingRoom): void {
-  const state = typingState(hub)
-  state.sequence += 1
-  room.changed = state.sequence
+  room.changed = nextEphemeral(hub)
   for (const uid of joinedMembers(hub, rid).keys()) wake(hub, uid)
 }

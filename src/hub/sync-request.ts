@@ -13,12 +13,14 @@ export interface SyncRequest {
   readonly fullState: boolean
   /** Whether rooms that were left come with an initial sync. */
   readonly includeLeave: boolean
+  /** What the device shows its user to be as long as it syncs. Absent: nothing. */
+  readonly setPresence?: 'online' | 'unavailable'
 }
 
-/** Where a client has read up to: a position in the log, and one in who is typing. */
+/** Where a client has read up to: a position in the log, and one in typing and presence. */
 export interface SyncPosition {
   readonly log: number
-  readonly typing: number
+  readonly ephemeral: number
   /** While an initial sync goes on over several answers: rooms with higher numbers are still to be given. */
   readonly given?: number
 }

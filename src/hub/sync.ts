@@ -13,12 +13,14 @@ import {
 import type { HubContext } from './context.ts'
 import { internUser, roomIdOf } from './interned.ts'
 import { deviceListsSince, type DeviceLists } from './device-lists.ts'
+import { ephemeralSequence } from './ephemeral.ts'
+import { presenceSince, type PresenceEvent } from './presence.ts'
 import { receiptsIn, receiptsSince } from './receipts.ts'
 import { recentNews } from './recent-news.ts'
 import type { EventNews } from './room-news.ts'
 import { changedRooms, positionOfRoom, type RoomChange } from './sync-rooms.ts'
 import type { SyncPosition, SyncRequest } from './sync-request.ts'
-import { typingSequence, typingSince } from './typing.ts'
+import { typingSince } from './typing.ts'
 import { unreadCounts, type UnreadCounts } from './unread.ts'
 
 export interface SyncPlan {
@@ -30,6 +32,7 @@ export interface SyncPlan {
   readonly invite: readonly OfferedRoom[]
   readonly knock: readonly OfferedRoom[]
   readonly accountData: readonly AccountData[]
+  readonly presence: readonly PresenceEvent[]
   readonly deviceLists: DeviceLists
   /** Users whose messages are not shown to this one. */
   readonly ignored: readonly string[]
@@ -68,6 +71,7 @@ const nothing = {
   invite: [],
   knock: [],
   accountData: [],
+  presence: [],
   deviceLists: noDeviceLists,
   ignored: [],
 }
@@ -75,7 +79,7 @@ const nothing = {
 /** The plan for a sync as of now. Reads only. An idle answer costs no query. */
 export function planSync(hub: HubContext, request: SyncRequest): SyncPlan {
   const uid = internUser(hub, request.userId)
-  const next = { log: hub.position, typing: typingSequence(hub) }
+  const next = { log: hub.position, ephemeral: ephemeralSequence(hub) }
   if (isIdle(hub, uid, request, next)) return { ...nothing, idle: true, next }
   const plan = planUpTo(hub, uid, request, next)
   if (!request.since || roomsToAsk(plan) <= hub.roomsPerSync) return plan
@@ -86,7 +90,7 @@ export function planSync(hub: HubContext, request: SyncRequest): SyncPlan {
 
 function isIdle(hub: HubContext, uid: number, { since, fullState }: SyncRequest, now: SyncPosition): boolean {
   if (!since || fullState || since.given !== undefined) return false
-  return since.log >= (hub.newsAt.get(uid) ?? hub.bootPosition) && since.typing >= now.typing
+  return since.log >= (hub.newsAt.get(uid) ?? hub.bootPosition) && since.ephemeral >= now.ephemeral
 }
 
 function roomsToAsk({ join, leave }: SyncPlan): number {
@@ -98,18 +102,22 @@ function planUpTo(hub: HubContext, uid: number, request: SyncRequest, end: SyncP
   const scope: Scope = { hub, uid, request, since, upTo: end.log }
   const { changes, given } = withoutSurplus(hub, changedRooms(hub, uid, request, end.log))
   const ignored = ignoredUsers(hub, uid)
+  const deviceLists = request.since ? deviceListsSince(hub, uid, since, end.log, changes) : noDeviceLists
   const plan = {
-    next: { log: end.log, typing: end.typing, ...(given === undefined ? {} : { given }) },
+    next: { log: end.log, ephemeral: end.ephemeral, ...(given === undefined ? {} : { given }) },
     join: joinedRooms(scope, changes),
     leave: leftRooms(scope, changes),
     invite: offeredRooms(changes, 'invite').filter((room) => !isIgnoredInvite(room, request.userId, ignored)),
     knock: offeredRooms(changes, 'knock'),
     accountData: globalAccountDataSince(hub, uid, since, end.log),
-    deviceLists: request.since ? deviceListsSince(hub, uid, since, end.log, changes) : noDeviceLists,
+    // Those whose device lists the client must fetch came into its sight, and their presence with them.
+    presence: presenceSince(hub, uid, request.since?.ephemeral, deviceLists.changed),
+    deviceLists,
     ignored,
   }
   const { changed, left } = plan.deviceLists
-  const empty = [plan.join, plan.leave, plan.invite, plan.knock, plan.accountData, changed, left].every(
+  const { join, leave, invite, knock, accountData, presence } = plan
+  const empty = [join, leave, invite, knock, accountData, presence, changed, left].every(
     (part) => part.length === 0,
   )
   return { ...plan, idle: empty && request.since !== undefined && !request.fullState }
@@ -141,7 +149,7 @@ function joinedRooms(scope: Scope, changes: readonly RoomChange[]): JoinedRoom[]
   const accountData = Map.groupBy(roomAccountDataSince(hub, uid, initial ? 0 : since, upTo), ({ rid }) => rid)
   const receipts = initial ? undefined : receiptsSince(hub, request.userId, since, upTo)
   const typing = new Map(
-    typingSince(hub, initial ? 0 : (request.since?.typing ?? 0)).map(({ rid, userIds }) => [rid, userIds]),
+    typingSince(hub, initial ? 0 : (request.since?.ephemeral ?? 0)).map(({ rid, userIds }) => [rid, userIds]),
   )
   const joined = changes.filter(({ membership }) => membership === 'join')
   const known = new Set(joined.map(({ rid }) => rid))

@@ -25,7 +25,7 @@ export function wakeUser(hub: HubContext, uid: number): void {
 /** Answers the waiting syncs of a user who has news. A sync that its news do not concern goes on waiting. */
 export function wake(hub: HubContext, uid: number): void {
   for (const socket of hub.sockets(waiterTag(uid))) {
-    // Written by `attachWaiter` alone.
+    // Written by `pollSync` alone.
     const request = socket.deserializeAttachment() as SyncRequest | null
     if (!request) continue
     const plan = planSync(hub, request)
@@ -37,6 +37,15 @@ export function wake(hub: HubContext, uid: number): void {
     socket.send(text.length <= largestMessage ? text : '')
     socket.close(1000)
   }
+}
+
+/** The devices of a user that wait and show the user to be there. */
+export function presentDevices(hub: HubContext, uid: number): Set<string> {
+  // Written by `pollSync` alone.
+  const requests = hub
+    .sockets(waiterTag(uid))
+    .map((socket) => socket.deserializeAttachment() as SyncRequest | null)
+  return new Set(requests.flatMap((request) => (request?.setPresence ? [request.deviceId] : [])))
 }
 
 /** The tag under which the waiting syncs of a user are found. */
@@ -70,7 +79,6 @@ export function pollSync(
   request: SyncRequest,
   accept: (socket: WebSocket, tag: string) => void,
 ): Response {
-  requireCurrentDevice(hub, request)
   const plan = planSync(hub, request)
   if (!plan.idle) return Response.json(plan)
   const { 0: client, 1: server } = new WebSocketPair()
