@@ -35,6 +35,7 @@ import { roomStateRoutes } from './client/room-state.ts'
 import { roomUpgradeRoutes } from './client/room-upgrade.ts'
 import { typingRoutes } from './client/typing.ts'
 import { tagRoutes } from './client/tags.ts'
+import { userDirectoryRoutes } from './client/user-directory.ts'
 import { versionsRoutes } from './client/versions.ts'
 import { wellKnownRoutes } from './client/well-known.ts'
 import { whoamiRoutes } from './client/whoami.ts'
@@ -93,6 +94,7 @@ export function createApp(): App {
   roomUpgradeRoutes(app)
   typingRoutes(app)
   tagRoutes(app)
+  userDirectoryRoutes(app)
   versionsRoutes(app)
   wellKnownRoutes(app)
   whoamiRoutes(app)
