@@ -32,6 +32,8 @@ export interface Appending {
   readonly prev: readonly number[]
   /** The state before the event. */
   readonly before: ResolvedState
+  /** Known as an auth event or as state alone: it gets no place in the timeline and changes no state. */
+  readonly outlier?: boolean
   /** `device transaction` key of a local send, unique in the room. */
   readonly txn?: string
 }
@@ -39,12 +41,12 @@ export interface Appending {
 /** Appends an event that was checked before. Returns its eid. Call inside `transactionSync` together with the checks. */
 export function appendEvent(room: RoomContext, appending: Appending): number {
   const { event, status } = appending
-  const eid = status === eventStatus.outlier ? nextOutlier(room) : livePosition(room) + 1
+  const eid = appending.outlier ? nextOutlier(room) : livePosition(room) + 1
   const slot = event.state_key === undefined ? null : internSlot(room, event.type, event.state_key)
   const before = stateGroupRef(room, appending.before.base, appending.before.delta)
   const heads = headsAfter(room, appending, eid)
   insert(room, appending, { eid, slot, before, heads })
-  if (status === eventStatus.outlier) return eid
+  if (appending.outlier) return eid
   // From here on `livePosition` includes the event, whose state references are filled in below.
   room.live.position = eid
   room.live.heads = heads
@@ -162,7 +164,8 @@ function writeCurrent(room: RoomContext, current: ResolvedState, eid: number): v
   }
 }
 
-function writeSlot(room: RoomContext, slot: number, position: number, eid: number): void {
+/** Writes what a slot of the current state holds from a position on. */
+export function writeSlot(room: RoomContext, slot: number, position: number, eid: number): void {
   room.sql.exec(
     'INSERT INTO state (slot, pos, eid, membership) VALUES (?, ?, ?, ?)',
     slot,

@@ -21,6 +21,8 @@ export interface RoomContext {
   readonly slots: Map<string, number>
   /** Slot → its newest entry in the current state: what most look-ups ask for. */
   readonly newest: Map<number, { readonly pos: number; readonly eid: number }>
+  /** Whether any event was back-filled; undefined until looked up. */
+  hasHistory: boolean | undefined
   /** Tells apart the rooms that share the isolate's cache. */
   cacheKey: number
   /** Whether this object knows of a pending alarm. */
@@ -68,6 +70,7 @@ export function openRoom(ctx: DurableObjectState, env: Env): RoomContext {
     live: { position: undefined, heads: undefined },
     slots: new Map(),
     newest: new Map(),
+    hasHistory: undefined,
     cacheKey: contexts,
     alarmArmed: false,
     told: new Map(),
@@ -90,6 +93,7 @@ export function forgetLiveEnd(room: RoomContext): void {
   room.live.heads = undefined
   room.slots.clear()
   room.newest.clear()
+  room.hasHistory = undefined
   room.alarmArmed = false
   room.hasTables = tablesExist(room.sql)
   room.identity = undefined

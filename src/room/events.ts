@@ -135,7 +135,10 @@ export function eids(text: string): readonly number[] {
   return JSON.parse(text) as number[]
 }
 
-/** Accepted events in a range of positions (both ends included), at most `limit` of them, in the given direction. */
+/**
+ * Accepted events in a range of positions (both ends included), at most `limit` of them, in the given direction. The
+ * `eid` of what is returned is its position, also for events that were known as outliers before they got one.
+ */
 export function eventsBetween(
   room: RoomContext,
   lowest: number,
@@ -144,15 +147,41 @@ export function eventsBetween(
   limit: number,
 ): StoredEvent[] {
   const order = direction === 'f' ? 'ASC' : 'DESC'
-  return room.sql
+  const live = room.sql
     .exec<EventRow>(
       `SELECT * FROM events WHERE eid BETWEEN ? AND ? AND status = 0 ORDER BY eid ${order} LIMIT ?`,
+      lowest,
+      Math.min(highest, firstOutlier - 1),
+      limit,
+    )
+    .toArray()
+    .map((row) => storedEvent(room, row))
+  if (!hasHistory(room)) return live
+  const backFilled = room.sql
+    .exec<{ pos: number; eid: number }>(
+      `SELECT pos, eid FROM history WHERE pos BETWEEN ? AND ? ORDER BY pos ${order} LIMIT ?`,
       lowest,
       highest,
       limit,
     )
     .toArray()
-    .map((row) => storedEvent(room, row))
+    .map(({ pos, eid }) => ({ ...eventByEid(room, eid), eid: pos }))
+  const sign = direction === 'f' ? 1 : -1
+  return [...live, ...backFilled].sort((a, b) => sign * (a.eid - b.eid)).slice(0, limit)
+}
+
+function hasHistory(room: RoomContext): boolean {
+  room.hasHistory ??= room.sql.exec('SELECT 1 FROM history LIMIT 1').toArray().length > 0
+  return room.hasHistory
+}
+
+/** An event with its position as `eid`, undefined for an outlier that has no place in the timeline. */
+export function inTimeline(room: RoomContext, stored: StoredEvent): StoredEvent | undefined {
+  if (stored.eid < firstOutlier) return stored
+  const row = room.sql
+    .exec<{ pos: number }>('SELECT pos FROM history WHERE eid = ? LIMIT 1', stored.eid)
+    .toArray()[0]
+  return row && { ...stored, eid: row.pos }
 }
 
 /** The highest live position, 0 in an empty room. */

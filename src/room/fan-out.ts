@@ -102,7 +102,8 @@ function eventNews(room: RoomContext, stored: StoredEvent): EventNews {
   const { event, eid } = stored
   const resolved = stored.stateBefore !== eid - 1 || stored.stateAfter !== eid
   // A plain message on the line changes no state.
-  const changes = stored.slot === null && !resolved ? [] : membershipChanges(room, eid, eid)
+  const changes =
+    stored.slot === null && !resolved ? [] : membershipChanges(room, firstPositionOf(room, stored), eid)
   const transaction = transactionOf(stored)
   const senderMember = memberEvent(room, stored, event.sender)
   return {
@@ -121,6 +122,15 @@ function eventNews(room: RoomContext, stored: StoredEvent): EventNews {
       .map((change) => membershipNews(room, stored, change)),
     push: pushFacts(room, stored),
   }
+}
+
+// A join from outside lays the room's state down at a position of its own, just before its event.
+function firstPositionOf(room: RoomContext, { eid, event, prev }: StoredEvent): number {
+  if (prev.length === event.prev_events.length) return eid
+  const row = room.sql
+    .exec<{ eid: number | null }>('SELECT max(eid) AS eid FROM events WHERE eid < ?', eid)
+    .one()
+  return (row.eid ?? 0) + 1
 }
 
 function isLocal(room: RoomContext, userId: string): boolean {

@@ -17,6 +17,8 @@ export interface MessagesRequest {
   readonly from?: StreamToken
   /** The position behind the token at which to stop. */
   readonly to?: number
+  /** Goes on beyond a gap that could not be filled. */
+  readonly overGaps?: boolean
 }
 
 /** A token as the client gave it, and the position it stands for. */
@@ -31,9 +33,10 @@ export function messages(room: RoomContext, viewer: Viewer, request: MessagesReq
   const { upTo, left } = requireReadable(room, viewer.userId, view)
   const { direction, limit, filter } = request
   const from = request.from?.position ?? (direction === 'b' ? upTo : beforeFirst(room))
-  const { events, chunk, end, more } = scanTimeline(room, viewer, view, {
+  const { events, chunk, end, more, gap } = scanTimeline(room, viewer, view, {
     direction,
     limit,
+    overGaps: request.overGaps ?? false,
     ...(filter ? { filter } : {}),
     ...range(direction, from, request.to, upTo),
   })
@@ -47,7 +50,7 @@ export function messages(room: RoomContext, viewer: Viewer, request: MessagesReq
     const members = sendersMembers(room, direction === 'b' ? events : [...events].reverse())
     parts.push(`"state":${JSON.stringify(members.map((stored) => clientEvent(room, stored, viewer)))}`)
   }
-  return { body: `{${parts.join()}}`, left }
+  return { body: `{${parts.join()}}`, left, ...(gap && events.length === 0 ? { gap } : {}) }
 }
 
 function range(direction: 'f' | 'b', from: number, to: number | undefined, upTo: number) {
@@ -56,6 +59,10 @@ function range(direction: 'f' | 'b', from: number, to: number | undefined, upTo:
 }
 
 function beforeFirst(room: RoomContext): number {
-  const { eid } = room.sql.exec<{ eid: number | null }>('SELECT min(eid) AS eid FROM events').one()
-  return (eid ?? 1) - 1
+  const { first } = room.sql
+    .exec<{ first: number | null }>(
+      `SELECT min(first) AS first FROM (SELECT min(eid) AS first FROM events UNION ALL SELECT min(pos) FROM history)`,
+    )
+    .one()
+  return (first ?? 1) - 1
 }

@@ -3,7 +3,7 @@
 import { MatrixError } from '../errors.ts'
 import { clientEvent, type Viewer } from './client-event.ts'
 import { findIdentity, type RoomContext } from './context.ts'
-import { findEvent, type StoredEvent } from './events.ts'
+import { findEvent, inTimeline, type StoredEvent } from './events.ts'
 import type { ReadAnswer } from './read-answer.ts'
 import { type View, viewOf } from './visibility.ts'
 
@@ -19,7 +19,8 @@ export function readEvent(room: RoomContext, viewer: Viewer, eventId: string): R
 
 /** An event that may be seen. M_NOT_FOUND otherwise. */
 export function visibleEvent(room: RoomContext, view: View, eventId: string): StoredEvent {
-  const stored = findEvent(room, eventId)
+  const found = findEvent(room, eventId)
+  const stored = found && inTimeline(room, found)
   if (!stored || !view.sees(stored)) throw eventNotFound()
   return stored
 }

@@ -5,7 +5,7 @@
 import { authorise } from '../matrix/event-auth/authorise.ts'
 import { checkAuthEvents, stateFromAuthEvents, type AuthEvent } from '../matrix/event-auth/auth-events.ts'
 import { checkedEvent, parseEvent } from '../matrix/event-format.ts'
-import { hasValidContentHash } from '../matrix/event-hash.ts'
+import { createEventIdOf, hasValidContentHash } from '../matrix/event-hash.ts'
 import { verifyEventSignatures, type KnownKey } from '../matrix/event-signature.ts'
 import type { Event, EventId, Verdict } from '../matrix/event.ts'
 import { accept } from '../matrix/event.ts'
@@ -14,6 +14,7 @@ import { redact } from '../matrix/redaction.ts'
 import { appendEvent, stateBefore, transact } from './append.ts'
 import { identity, type RoomContext } from './context.ts'
 import { eventStatus, findEvent, type EventStatus, type StoredEvent } from './events.ts'
+import type { ResolvedState } from './resolve-state.ts'
 import { currentEvent, currentState, eventInDelta, stateLookup } from './state-at.ts'
 
 /** Keys by server name and key id, as fetched by the caller. */
@@ -36,6 +37,15 @@ export type Receipt =
 
 /** Receives one PDU of this room. */
 export function receivePdu(room: RoomContext, pdu: JsonObject, keys: ServerKeySet): Receipt {
+  const checked = checkPdu(room, pdu, keys)
+  if ('outcome' in checked) return checked
+  const missing = missingEvents(room, [...checked.auth_events, ...checked.prev_events])
+  if (missing.length > 0) return { outcome: 'incomplete', eventId: checked.event_id, missing }
+  return transact(room, () => judge(room, checked))
+}
+
+/** The checks that look at the event alone. Answers the event, redacted where its hash wants it, or what became of it. */
+export function checkPdu(room: RoomContext, pdu: JsonObject, keys: ServerKeySet): Event | Receipt {
   const { rules, roomId } = identity(room)
   // 1. A valid event of this room's version, else dropped.
   const format = checkedEvent(pdu, rules)
@@ -43,19 +53,12 @@ export function receivePdu(room: RoomContext, pdu: JsonObject, keys: ServerKeySe
   const { event_id: eventId, room_id: eventRoomId } = format.event
   if (eventRoomId !== roomId)
     return { outcome: 'dropped', rule: 'room', reason: 'the event is of another room' }
-  const known = findEvent(room, eventId)
-  // An outlier that arrives again in its own right gets its place in the timeline by back-fill, not here.
-  if (known) return { outcome: 'known', eventId }
+  if (findEvent(room, eventId)) return { outcome: 'known', eventId }
   // 2. Signatures, else dropped.
   const signatures = verifyEventSignatures(pdu, rules, (server, keyId) => keyOf(keys, server, keyId))
   if (!signatures.ok) return { outcome: 'dropped', rule: signatures.rule, reason: signatures.reason }
   // 3. Content hash, else redacted before going on.
-  const event = hasValidContentHash(pdu, rules)
-    ? format.event
-    : parseEvent(redact(pdu, rules), rules, eventId)
-  const missing = missingEvents(room, event)
-  if (missing.length > 0) return { outcome: 'incomplete', eventId, missing }
-  return transact(room, () => judge(room, event))
+  return hasValidContentHash(pdu, rules) ? format.event : parseEvent(redact(pdu, rules), rules, eventId)
 }
 
 function keyOf(keys: ServerKeySet, server: string, keyId: string): KnownKey | undefined {
@@ -63,32 +66,34 @@ function keyOf(keys: ServerKeySet, server: string, keyId: string): KnownKey | un
   return ofServer && Object.hasOwn(ofServer, keyId) ? ofServer[keyId] : undefined
 }
 
-function missingEvents(room: RoomContext, event: Event): EventId[] {
-  return [...new Set([...event.auth_events, ...event.prev_events])].filter((id) => !findEvent(room, id))
+/** Those of the ids that this server has no event of. */
+export function missingEvents(room: RoomContext, ids: readonly EventId[]): EventId[] {
+  return [...new Set(ids)].filter((id) => !findEvent(room, id))
 }
 
+/** Judges an event by its auth events, the state before it and the current state, and appends it. */
 function judge(room: RoomContext, event: Event): Receipt {
+  const prev = event.prev_events.flatMap((id) => findEvent(room, id) ?? []).map(({ eid }) => eid)
+  return judgeOnState(room, event, prev, stateBefore(room, prev))
+}
+
+/** Steps 4 to 6 of the receipt, on a given state before the event; the event is kept with what came of them. */
+export function judgeOnState(
+  room: RoomContext,
+  event: Event,
+  prev: readonly number[],
+  before: ResolvedState,
+): Receipt {
   const { rules } = identity(room)
   const { event_id: eventId } = event
   const auth = event.auth_events.flatMap((id) => findEvent(room, id) ?? [])
-  const prev = event.prev_events.flatMap((id) => findEvent(room, id) ?? [])
-  const before = stateBefore(
-    room,
-    prev.map(({ eid }) => eid),
-  )
   const keep = (status: EventStatus) => {
-    appendEvent(room, {
-      event,
-      status,
-      auth: auth.map(({ eid }) => eid),
-      prev: prev.map(({ eid }) => eid),
-      before,
-    })
+    appendEvent(room, { event, status, auth: auth.map(({ eid }) => eid), prev, before })
   }
   // 4. The rules by the event's own auth events, else rejected. 5. The rules by the state before it, else rejected.
   const rejected = firstFailure([
     () => judgeByAuthEvents(room, event, auth),
-    () => judgeByPrevEvents(prev),
+    () => judgeByPrevEvents(event),
     () => authorise(rules, event, (type, key) => eventInDelta(room, before, type, key)),
   ])
   if (!rejected.ok) {
@@ -113,7 +118,8 @@ function firstFailure(checks: readonly (() => Verdict)[]): Verdict {
   return accept
 }
 
-function judgeByAuthEvents(room: RoomContext, event: Event, auth: readonly StoredEvent[]): Verdict {
+/** Step 4: the selection of auth events, and the rules by the state that they make up. */
+export function judgeByAuthEvents(room: RoomContext, event: Event, auth: readonly StoredEvent[]): Verdict {
   const { rules } = identity(room)
   const cited: AuthEvent[] = auth.map((stored) => ({
     event: stored.event,
@@ -121,14 +127,22 @@ function judgeByAuthEvents(room: RoomContext, event: Event, auth: readonly Store
   }))
   const selection = checkAuthEvents(rules, event, cited)
   if (!selection.ok) return selection
-  const create = currentEvent(room, 'm.room.create')
+  const create = createEvent(room)
   // Since v12 the create event is implied by the room id instead of being cited.
   const implied = rules.roomIdIsCreateHash && create ? [create] : []
   return authorise(rules, event, stateFromAuthEvents([...cited.map((entry) => entry.event), ...implied]))
 }
 
+// The create event of the current state; while the room is being joined there is none yet, but its id is known.
+function createEvent(room: RoomContext): Event | undefined {
+  const current = currentEvent(room, 'm.room.create')
+  if (current) return current
+  const id = createEventIdOf(identity(room).roomId)
+  return id === undefined ? undefined : findEvent(room, id)?.event
+}
+
 // An event without parents would stand beside the create event, judged by an empty state.
-function judgeByPrevEvents(prev: readonly StoredEvent[]): Verdict {
+function judgeByPrevEvents({ prev_events: prev }: Event): Verdict {
   return prev.length > 0
     ? accept
     : { ok: false, rule: 'prev-events', reason: 'the event has no parents and is not the first of the room' }

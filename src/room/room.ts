@@ -5,14 +5,19 @@
 
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../env.ts'
-import type { EventId, RoomAlias, UserId } from '../matrix/event.ts'
+import type { EventId, RoomAlias, RoomId, UserId } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
+import type { RoomVersionId } from '../matrix/room-version.ts'
 import { onAlarm } from './alarm.ts'
 import type { EventDraft } from './build-event.ts'
 import type { Viewer } from './client-event.ts'
 import { ensureSigner, findIdentity, openRoom, type RoomContext } from './context.ts'
 import { createRoom, type CreateRoomRequest } from './create-room.ts'
 import { tellHubs } from './fan-out.ts'
+import { type AcrossGap, receiveAcrossGap } from './across-gap.ts'
+import { backFill } from './back-fill.ts'
+import { beginJoin, type CompleteJoin, completeJoin } from './join-staging.ts'
+import { receiveOutliers } from './outliers.ts'
 import { receivePdu, type Receipt, type ServerKeySet } from './receive-pdu.ts'
 import { describeRoom, type RoomDescription } from './describe-room.ts'
 import { eventTemplate, pduText } from './federation-read.ts'
@@ -61,6 +66,33 @@ export class Room extends DurableObject<Env> {
     const receipts = pdus.map((pdu) => receivePdu(this.#room, pdu, keys))
     await tellHubs(this.#room)
     return receipts
+  }
+
+  /** Receives events known only as auth events or as state, in any order. */
+  receiveOutliers(pdus: readonly JsonObject[], keys: ServerKeySet): Receipt[] {
+    return receiveOutliers(this.#room, pdus, keys)
+  }
+
+  /** Receives an event with missing parents on a given state. */
+  async receiveAcrossGap(request: AcrossGap): Promise<Receipt> {
+    const receipt = receiveAcrossGap(this.#room, request)
+    await tellHubs(this.#room)
+    return receipt
+  }
+
+  /** Puts older events into the hole below a gap. Returns how many found their place. */
+  backFill(gapPosition: number, pdus: readonly JsonObject[], keys: ServerKeySet): number {
+    return backFill(this.#room, gapPosition, pdus, keys)
+  }
+
+  beginJoin(roomId: RoomId, version: RoomVersionId): void {
+    beginJoin(this.#room, roomId, version)
+  }
+
+  async completeJoin(request: CompleteJoin): Promise<EventId> {
+    const eventId = completeJoin(this.#room, request)
+    await Promise.all([tellHubs(this.#room), tellIndex(this.#room)])
+    return eventId
   }
 
   describe(): RoomDescription {

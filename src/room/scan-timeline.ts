@@ -5,6 +5,7 @@ import { compileEventFilter } from '../matrix/filter-match.ts'
 import { clientEvent, type Viewer } from './client-event.ts'
 import type { RoomContext } from './context.ts'
 import { eventsBetween, type StoredEvent } from './events.ts'
+import { highestGap, type Gap } from './gaps.ts'
 import type { View } from './visibility.ts'
 
 // Bounds the work of one call.
@@ -22,6 +23,8 @@ export interface Scan {
   readonly highest: number
   readonly limit: number
   readonly filter?: RoomEventFilter
+  /** Goes on beyond a gap instead of ending there. */
+  readonly overGaps?: boolean
 }
 
 export interface ScanResult {
@@ -33,10 +36,21 @@ export interface ScanResult {
   readonly end: number
   /** Whether going on may give more. */
   readonly more: boolean
+  /** The gap at which a scan backwards ended. */
+  readonly gap?: Gap
 }
 
-/** Up to `limit` events that the viewer may see and that the filter lets through. */
+/** Up to `limit` events that the viewer may see and that the filter lets through. Backwards it ends at a gap. */
 export function scanTimeline(room: RoomContext, viewer: Viewer, view: View, scan: Scan): ScanResult {
+  if (scan.direction === 'f' || scan.overGaps) return scanRange(room, viewer, view, scan)
+  // Also the gap that a page begins below.
+  const gap = highestGap(room, scan.lowest, scan.highest + 1)
+  if (!gap) return scanRange(room, viewer, view, scan)
+  const above = scanRange(room, viewer, view, { ...scan, lowest: gap.pos })
+  return above.events.length >= scan.limit ? above : { ...above, end: gap.pos - 1, more: true, gap }
+}
+
+function scanRange(room: RoomContext, viewer: Viewer, view: View, scan: Scan): ScanResult {
   const { direction, limit } = scan
   const matches = compileEventFilter(scan.filter)
   const events: StoredEvent[] = []

@@ -58,6 +58,17 @@ export const roomMigrations: readonly DurableMigration[] = [
       -- How far each sink (hub shards, directory index) has been told about the live events.
       CREATE TABLE sinks (name TEXT PRIMARY KEY, pos INTEGER NOT NULL) WITHOUT ROWID;
 
+      -- Positions of events that had come as outliers before they got their place in the timeline. An event that is
+      -- back-filled for the first time has its position as its eid, like a live one.
+      CREATE TABLE history (pos INTEGER PRIMARY KEY, eid INTEGER NOT NULL);
+
+      -- Where the timeline is not complete: below position pos, events build upon others (prevs, a JSON list of
+      -- event ids) that are not here. servers is a JSON list of those to ask.
+      CREATE TABLE gaps (pos INTEGER PRIMARY KEY, prevs TEXT NOT NULL, servers TEXT NOT NULL);
+
+      -- What arrived while the room was being joined, to be received after that. JSON texts.
+      CREATE TABLE staged (seq INTEGER PRIMARY KEY, pdu TEXT NOT NULL, keys TEXT NOT NULL);
+
       -- The Hub shards of the local users that were ever in this room.
       CREATE TABLE local_users (user_id TEXT PRIMARY KEY, shard INTEGER NOT NULL) WITHOUT ROWID;
     `,

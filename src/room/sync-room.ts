@@ -8,6 +8,7 @@ import type { JsonObject } from '../matrix/json.ts'
 import { syncEvent } from './client-event.ts'
 import { identity, type RoomContext } from './context.ts'
 import { eventByEid, eventsBetween, type StoredEvent } from './events.ts'
+import { highestGap } from './gaps.ts'
 import { roomSummary } from './room-summary.ts'
 import { allState, eidAtPosition, findSlot, stateDelta } from './state-at.ts'
 import { visibleEvents } from './visibility.ts'
@@ -70,7 +71,9 @@ function renderer(room: RoomContext, request: RoomSyncRequest): (stored: StoredE
 
 function readTimeline(room: RoomContext, request: RoomSyncRequest): Timeline {
   const { to, limit } = request
-  const from = request.from ?? 0
+  // Below a gap, events are missing: the timeline begins above it, and pagination fills it.
+  const gap = highestGap(room, (request.from ?? 0) + 1, to)
+  const from = gap ? gap.pos - 1 : (request.from ?? 0)
   const matches = compileEventFilter(request.timeline)
   const { roomId } = identity(room)
   const found: StoredEvent[] = []
@@ -87,7 +90,7 @@ function readTimeline(room: RoomContext, request: RoomSyncRequest): Timeline {
   }
   const events = found.slice(0, limit).reverse()
   const first = events[0]
-  const limited = found.length > limit || next > from || request.newlyJoined
+  const limited = found.length > limit || next > from || request.newlyJoined || gap !== undefined
   // Without a gap the timeline reaches back to where the client was.
   const start = limited ? (first ? first.eid - 1 : to) : from
   return { events, limited, start }

@@ -1,0 +1,92 @@
+// Coming into a room that other servers hold: its state is staged in chunks as outliers, then our join makes it the
+// current state in one transaction. Until then nothing of it is visible, and a crash leaves only outliers behind,
+// which the next attempt finds as known. Specification: server-server API, "Joining Rooms".
+
+import { MatrixError } from '../errors.ts'
+import { authorise } from '../matrix/event-auth/authorise.ts'
+import type { EventId, RoomId, ServerName } from '../matrix/event.ts'
+import type { JsonObject } from '../matrix/json.ts'
+import { roomVersion, type RoomVersionId } from '../matrix/room-version.ts'
+import { slotsOf } from './across-gap.ts'
+import { appendEvent, transact, writeSlot } from './append.ts'
+import { adoptIdentity, findIdentity, identity, type RoomContext } from './context.ts'
+import { eventStatus, findEvent, livePosition } from './events.ts'
+import { gapSize, openGap } from './gaps.ts'
+import { judgeByAuthEvents, checkPdu, missingEvents, type ServerKeySet } from './receive-pdu.ts'
+import { allState, stateLookup } from './state-at.ts'
+
+/** Makes this object the home of a room that is about to be joined. Nothing happens for one that it knows already. */
+export function beginJoin(room: RoomContext, roomId: RoomId, version: RoomVersionId): void {
+  const known = findIdentity(room)
+  if (known) {
+    if (known.rules.id === version) return
+    throw new MatrixError('M_BAD_STATE', 400, 'The room is known with another version')
+  }
+  const rules = roomVersion(version)
+  if (!rules) throw new MatrixError('M_UNSUPPORTED_ROOM_VERSION', 400, 'The room version is not supported')
+  transact(room, () => adoptIdentity(room, { roomId, rules }))
+}
+
+export interface CompleteJoin {
+  /** Our user's member event, with all signatures it needs. */
+  readonly join: JsonObject
+  readonly keys: ServerKeySet
+  /** The state before the join, staged before. */
+  readonly state: readonly EventId[]
+  /** Servers in the room, to fill the gap below the join. */
+  readonly servers: readonly ServerName[]
+}
+
+/**
+ * Makes the staged state the current one and the join its first event. Returns the join's event id. M_UNKNOWN (502)
+ * when what the other server gave does not hold together: then nothing has changed.
+ */
+export function completeJoin(room: RoomContext, { join, keys, state, servers }: CompleteJoin): EventId {
+  const event = checkPdu(room, join, keys)
+  if ('outcome' in event) {
+    if (event.outcome === 'known') return event.eventId
+    throw bad('outcome' in event && 'reason' in event ? event.reason : 'the join event')
+  }
+  const missing = missingEvents(room, [...event.auth_events, ...state])
+  if (missing.length > 0) throw bad(`${missing.length} events of the state are missing`)
+  return transact(room, () => {
+    const position = replaceState(room, state)
+    const auth = event.auth_events.flatMap((id) => findEvent(room, id) ?? [])
+    for (const verdict of [
+      judgeByAuthEvents(room, event, auth),
+      authorise(identity(room).rules, event, stateLookup(room, position)),
+    ]) {
+      if (!verdict.ok) throw bad(verdict.reason)
+    }
+    const eid = appendEvent(room, {
+      event,
+      status: eventStatus.accepted,
+      auth: auth.map((stored) => stored.eid),
+      prev: event.prev_events.flatMap((id) => findEvent(room, id) ?? []).map((stored) => stored.eid),
+      before: { base: position, delta: new Map() },
+    })
+    const prevs = missingEvents(room, event.prev_events)
+    if (prevs.length > 0) openGap(room, { pos: eid, prevs, servers })
+    return event.event_id
+  })
+}
+
+function bad(reason: string): MatrixError {
+  return new MatrixError('M_UNKNOWN', 502, `The room cannot be joined: ${reason}`)
+}
+
+/**
+ * Lays the given state down at a position of its own, above everything that was there: what we knew from an earlier
+ * stay authorises nothing any more. Returns the position.
+ */
+function replaceState(room: RoomContext, ids: readonly EventId[]): number {
+  const live = livePosition(room)
+  const position = live === 0 ? 1 : live + gapSize
+  const given = slotsOf(room, ids)
+  const former = allState(room, live)
+  for (const [slot, eid] of given) if (former.get(slot) !== eid) writeSlot(room, slot, position, eid)
+  for (const slot of former.keys()) if (!given.has(slot)) writeSlot(room, slot, position, 0)
+  room.live.position = position
+  room.live.heads = []
+  return position
+}
