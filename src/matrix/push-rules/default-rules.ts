@@ -3,76 +3,80 @@
 import type { JsonObject } from '../json.ts'
 import type { PushAction, PushRule, PushRuleset, RuleKind } from './push-rule.ts'
 
+const highlight: PushAction = { set_tweak: 'highlight' }
+const twoMembers: JsonObject = { kind: 'room_member_count', is: '2' }
+
+// Only two rules differ from user to user; the others are shared by all of them.
+const master = { ...rule('.m.rule.master', [], []), enabled: false }
+const suppressNotices = rule('.m.rule.suppress_notices', [eventMatch('content.msgtype', 'm.notice')], [])
+const overridesAfterMentionOfUser = [
+  rule(
+    '.m.rule.is_room_mention',
+    [
+      { kind: 'event_property_is', key: String.raw`content.m\.mentions.room`, value: true },
+      { kind: 'sender_notification_permission', key: 'room' },
+    ],
+    ['notify', highlight],
+  ),
+  rule(
+    '.m.rule.tombstone',
+    [eventMatch('type', 'm.room.tombstone'), eventMatch('state_key', '')],
+    ['notify', highlight],
+  ),
+  rule('.m.rule.reaction', [eventMatch('type', 'm.reaction')], []),
+  rule('.m.rule.room.server_acl', [eventMatch('type', 'm.room.server_acl'), eventMatch('state_key', '')], []),
+  rule(
+    '.m.rule.suppress_edits',
+    [{ kind: 'event_property_is', key: String.raw`content.m\.relates_to.rel_type`, value: 'm.replace' }],
+    [],
+  ),
+]
+const memberEvent = rule('.m.rule.member_event', [eventMatch('type', 'm.room.member')], [])
+const underrides = [
+  rule('.m.rule.call', [eventMatch('type', 'm.call.invite')], ['notify', sound('ring')]),
+  rule(
+    '.m.rule.encrypted_room_one_to_one',
+    [twoMembers, eventMatch('type', 'm.room.encrypted')],
+    ['notify', sound('default')],
+  ),
+  rule(
+    '.m.rule.room_one_to_one',
+    [twoMembers, eventMatch('type', 'm.room.message')],
+    ['notify', sound('default')],
+  ),
+  rule('.m.rule.message', [eventMatch('type', 'm.room.message')], ['notify']),
+  rule('.m.rule.encrypted', [eventMatch('type', 'm.room.encrypted')], ['notify']),
+]
+
 /** A user's predefined rules before any change. */
 export function defaultRules(userId: string): PushRuleset {
+  const inviteForMe = rule(
+    '.m.rule.invite_for_me',
+    [
+      eventMatch('type', 'm.room.member'),
+      eventMatch('content.membership', 'invite'),
+      eventMatch('state_key', userId),
+    ],
+    ['notify', sound('default')],
+  )
+  const isUserMention = rule(
+    '.m.rule.is_user_mention',
+    [{ kind: 'event_property_contains', key: String.raw`content.m\.mentions.user_ids`, value: userId }],
+    ['notify', sound('default'), highlight],
+  )
   return {
     override: [
-      { ...rule('.m.rule.master', [], []), enabled: false },
-      rule('.m.rule.suppress_notices', [eventMatch('content.msgtype', 'm.notice')], []),
-      rule(
-        '.m.rule.invite_for_me',
-        [
-          eventMatch('type', 'm.room.member'),
-          eventMatch('content.membership', 'invite'),
-          eventMatch('state_key', userId),
-        ],
-        ['notify', sound('default')],
-      ),
-      rule('.m.rule.member_event', [eventMatch('type', 'm.room.member')], []),
-      rule(
-        '.m.rule.is_user_mention',
-        [
-          {
-            kind: 'event_property_contains',
-            key: String.raw`content.m\.mentions.user_ids`,
-            value: userId,
-          },
-        ],
-        ['notify', sound('default'), highlight],
-      ),
-      rule(
-        '.m.rule.is_room_mention',
-        [
-          { kind: 'event_property_is', key: String.raw`content.m\.mentions.room`, value: true },
-          { kind: 'sender_notification_permission', key: 'room' },
-        ],
-        ['notify', highlight],
-      ),
-      rule(
-        '.m.rule.tombstone',
-        [eventMatch('type', 'm.room.tombstone'), eventMatch('state_key', '')],
-        ['notify', highlight],
-      ),
-      rule('.m.rule.reaction', [eventMatch('type', 'm.reaction')], []),
-      rule(
-        '.m.rule.room.server_acl',
-        [eventMatch('type', 'm.room.server_acl'), eventMatch('state_key', '')],
-        [],
-      ),
-      rule(
-        '.m.rule.suppress_edits',
-        [{ kind: 'event_property_is', key: String.raw`content.m\.relates_to.rel_type`, value: 'm.replace' }],
-        [],
-      ),
+      master,
+      suppressNotices,
+      inviteForMe,
+      memberEvent,
+      isUserMention,
+      ...overridesAfterMentionOfUser,
     ],
     content: [],
     room: [],
     sender: [],
-    underride: [
-      rule('.m.rule.call', [eventMatch('type', 'm.call.invite')], ['notify', sound('ring')]),
-      rule(
-        '.m.rule.encrypted_room_one_to_one',
-        [twoMembers, eventMatch('type', 'm.room.encrypted')],
-        ['notify', sound('default')],
-      ),
-      rule(
-        '.m.rule.room_one_to_one',
-        [twoMembers, eventMatch('type', 'm.room.message')],
-        ['notify', sound('default')],
-      ),
-      rule('.m.rule.message', [eventMatch('type', 'm.room.message')], ['notify']),
-      rule('.m.rule.encrypted', [eventMatch('type', 'm.room.encrypted')], ['notify']),
-    ],
+    underride: underrides,
   }
 }
 
@@ -80,9 +84,6 @@ export function defaultRules(userId: string): PushRuleset {
 export function isDefaultRule(kind: RuleKind, ruleId: string): boolean {
   return defaultRules('')[kind].some(({ rule_id: id }) => id === ruleId)
 }
-
-const highlight: PushAction = { set_tweak: 'highlight' }
-const twoMembers: JsonObject = { kind: 'room_member_count', is: '2' }
 
 function rule(
   id: string,
