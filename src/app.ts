@@ -19,6 +19,7 @@ import { logoutRoutes } from './client/logout.ts'
 import { presenceRoutes } from './client/presence.ts'
 import { profileRoutes } from './client/profile.ts'
 import { pushRuleRoutes } from './client/push-rules.ts'
+import { pusherRoutes } from './client/pushers.ts'
 import { refreshRoutes } from './client/refresh.ts'
 import { registerRoutes } from './client/register.ts'
 import { roomEventRoutes } from './client/room-event.ts'
@@ -78,6 +79,7 @@ export function createApp(): App {
   presenceRoutes(app)
   profileRoutes(app)
   pushRuleRoutes(app)
+  pusherRoutes(app)
   refreshRoutes(app)
   registerRoutes(app)
   roomEventRoutes(app)

@@ -5,6 +5,7 @@ import { nextPosition, transact, type HubContext } from './context.ts'
 import { findRoom, internRoom, internUser } from './interned.ts'
 import { joinedMembers, forgetMembers } from './members.ts'
 import { notifyOutcome } from './notify.ts'
+import { carryRulesOver } from './push-rules.ts'
 import { rememberNews } from './recent-news.ts'
 import type { EventNews, MembershipNews, RoomNews } from './room-news.ts'
 import { markNews, wake } from './waiters.ts'
@@ -56,6 +57,7 @@ function applyRoomNews(hub: HubContext, { roomId, events }: RoomNews): void {
       rememberNews(hub, rid, news)
     }
   })
+  for (const news of events) if (news.to > known) carryRulesOver(hub, rid, roomId, news)
   rememberApplied(hub, rid, Math.max(known, events.at(-1)?.to ?? 0))
   for (const uid of concerned) markNews(hub, uid)
   for (const uid of concerned) wake(hub, uid)
