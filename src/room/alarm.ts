@@ -3,6 +3,7 @@
 import { log } from '../log.ts'
 import { findIdentity, type RoomContext } from './context.ts'
 import { livePosition } from './events.ts'
+import { eventIndexIsTold, tellEventIndex } from './event-index.ts'
 import { hubsAreTold, tellHubs } from './fan-out.ts'
 import { indexIsTold, tellIndex } from './index-room.ts'
 import { armAlarm, writeCursors } from './outbox.ts'
@@ -17,6 +18,7 @@ export async function onAlarm(room: RoomContext): Promise<void> {
     await tellHubs(room)
   }
   if (!indexIsTold(room)) await tellIndex(room)
+  if (!eventIndexIsTold(room)) await tellEventIndex(room)
   writeCursors(room)
-  if (!hubsAreTold(room) || !indexIsTold(room)) armAlarm(room)
+  if (!hubsAreTold(room) || !indexIsTold(room) || !eventIndexIsTold(room)) armAlarm(room)
 }

@@ -23,7 +23,7 @@ const longestSearch = 1000
 export function eventByTimestamp(room: RoomContext, viewer: Viewer, request: TimestampRequest): ReadAnswer {
   const view = viewOf(room, viewer.userId)
   const { upTo, left } = requireReadable(room, viewer.userId, view)
-  for (const eid of closest(room, request, upTo)) {
+  for (const eid of closestInTime(room, request, upTo)) {
     const stored = eventByEid(room, eid)
     if (!view.sees(stored)) continue
     const { event_id, origin_server_ts } = stored.event
@@ -32,9 +32,16 @@ export function eventByTimestamp(room: RoomContext, viewer: Viewer, request: Tim
   throw new MatrixError('M_NOT_FOUND', 404, 'No event was found from that time in that direction')
 }
 
-// Of events with the same time the nearest in the order of the room comes first. Reads every row of the room: times
-// are what servers claim, so that positions do not follow them, and an index would cost a row an event.
-function closest(room: RoomContext, { timestamp, direction }: TimestampRequest, upTo: number): number[] {
+/**
+ * The eids of the events closest to a time, the closest first. Of events with the same time the nearest in the order of
+ * the room comes first. Reads every row of the room: times are what servers claim, so that positions do not follow
+ * them, and an index would cost a row an event.
+ */
+export function closestInTime(
+  room: RoomContext,
+  { timestamp, direction }: TimestampRequest,
+  upTo: number,
+): number[] {
   const [comparison, order] = direction === 'f' ? ['>=', 'ASC'] : ['<=', 'DESC']
   return room.sql
     .exec<{ eid: number }>(

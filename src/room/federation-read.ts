@@ -8,7 +8,8 @@ import type { EventId } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import { eventFields, type EventDraft } from './build-event.ts'
 import { identity, type RoomContext } from './context.ts'
-import { acceptedEvent, forwardExtremities } from './events.ts'
+import { acceptedEvent } from './events.ts'
+import { newestExtremities } from './send-event.ts'
 import { currentState, stateLookup } from './state-at.ts'
 
 /** An accepted event in wire form as JSON text. M_NOT_FOUND where there is none. */
@@ -23,7 +24,7 @@ export function pduText(room: RoomContext, eventId: string): string {
 export function eventTemplate(room: RoomContext, draft: EventDraft): string {
   const { rules } = identity(room)
   const state = currentState(room)
-  const { fields } = eventFields(room, draft, forwardExtremities(room), state)
+  const { fields } = eventFields(room, draft, newestExtremities(room), state)
   const event: JsonObject = { ...fields, hashes: {}, signatures: {} }
   // The id is the signer's to give; no auth rule looks at it.
   const verdict = authorise(rules, parseEvent(event, rules, '$template' as EventId), stateLookup(room, state))

@@ -30,7 +30,7 @@ function isNamed(room: RoomContext, to: number): boolean {
 }
 
 /** Up to five other members, longest in the room first: joined and invited ones, else those who were here once. */
-function heroes(room: RoomContext, userId: string, to: number): string[] {
+export function heroes(room: RoomContext, userId: string, to: number): string[] {
   const present = membersBy(room, userId, to, ['join', 'invite'])
   return present.length > 0 ? present : membersBy(room, userId, to, ['leave', 'ban'])
 }

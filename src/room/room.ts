@@ -5,7 +5,7 @@
 
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../env.ts'
-import type { EventId, RoomAlias, RoomId, UserId } from '../matrix/event.ts'
+import type { EventId, RoomAlias, RoomId, ServerName, UserId } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import type { RoomVersionId } from '../matrix/room-version.ts'
 import { onAlarm } from './alarm.ts'
@@ -17,10 +17,32 @@ import { tellHubs } from './fan-out.ts'
 import { type AcrossGap, receiveAcrossGap } from './across-gap.ts'
 import { backFill } from './back-fill.ts'
 import { beginJoin, type CompleteJoin, completeJoin } from './join-staging.ts'
+import { joinedServers } from './joined-servers.ts'
 import { receiveOutliers } from './outliers.ts'
+import { extremityIds, joinedUsersOf, receiveFrom, unknownEvents } from './receive-from.ts'
 import { receivePdu, type Receipt, type ServerKeySet } from './receive-pdu.ts'
 import { describeRoom, type RoomDescription } from './describe-room.ts'
+import {
+  type BackfillRequest,
+  backfillFor,
+  eventForServer,
+  eventNearFor,
+  missingEventsFor,
+  type MissingEventsRequest,
+} from './federation-history.ts'
+import { receiveInvite, type ReceiveInviteRequest } from './federation-invite.ts'
+import {
+  type SendJoinAnswer,
+  sendJoin,
+  type SendJoinRequest,
+  sendKnock,
+  serversInRoom,
+} from './federation-join.ts'
+import { type MakeAnswer, makeMembership, type MakeRequest } from './federation-make.ts'
 import { eventTemplate, pduText } from './federation-read.ts'
+import { receiveMembership, type SendMembershipRequest } from './federation-send.ts'
+import { eventAuthChain, type JsonStream, stateBeforeEvent, stateIdsBeforeEvent } from './federation-state.ts'
+import { type KnownMembership, knownMembership } from './known-membership.ts'
 import { type ContextRequest, contextEvents } from './context-events.ts'
 import { eventByTimestamp, type TimestampRequest } from './event-by-timestamp.ts'
 import { joinedMembers, members, type MembersRequest } from './members.ts'
@@ -68,6 +90,30 @@ export class Room extends DurableObject<Env> {
     return receipts
   }
 
+  /** Receives PDUs that another server sent. */
+  async receiveFrom(origin: ServerName, pdus: readonly JsonObject[], keys: ServerKeySet): Promise<Receipt[]> {
+    const receipts = receiveFrom(this.#room, origin, pdus, keys)
+    await this.#tell()
+    return receipts
+  }
+
+  joinedUsersOf(origin: ServerName, userIds: readonly UserId[]): UserId[] {
+    return joinedUsersOf(this.#room, origin, userIds)
+  }
+
+  /** The servers that have a user in the room, this one among them. */
+  joinedServerNames(): ServerName[] {
+    return [...joinedServers(this.#room).keys()]
+  }
+
+  extremityIds(): EventId[] {
+    return extremityIds(this.#room)
+  }
+
+  unknownEvents(ids: readonly EventId[]): EventId[] {
+    return unknownEvents(this.#room, ids)
+  }
+
   /** Receives events known only as auth events or as state, in any order. */
   receiveOutliers(pdus: readonly JsonObject[], keys: ServerKeySet): Receipt[] {
     return receiveOutliers(this.#room, pdus, keys)
@@ -107,6 +153,74 @@ export class Room extends DurableObject<Env> {
   /** A template for an event of a user of another server, as JSON text. */
   eventTemplate(draft: EventDraft): string {
     return eventTemplate(this.#room, draft)
+  }
+
+  // What other servers ask for. `origin` is the asking server, authenticated by the Worker.
+
+  eventForServer(origin: ServerName, eventId: string): string {
+    return eventForServer(this.#room, origin, eventId)
+  }
+
+  stateBeforeEvent(origin: ServerName, eventId: string): JsonStream {
+    return stateBeforeEvent(this.#room, origin, eventId)
+  }
+
+  stateIdsBeforeEvent(origin: ServerName, eventId: string): JsonStream {
+    return stateIdsBeforeEvent(this.#room, origin, eventId)
+  }
+
+  eventAuthChain(origin: ServerName, eventId: string): JsonStream {
+    return eventAuthChain(this.#room, origin, eventId)
+  }
+
+  backfillFor(origin: ServerName, request: BackfillRequest): string {
+    return backfillFor(this.#room, origin, request)
+  }
+
+  missingEventsFor(origin: ServerName, request: MissingEventsRequest): string {
+    return missingEventsFor(this.#room, origin, request)
+  }
+
+  eventNearFor(origin: ServerName, request: TimestampRequest): string {
+    return eventNearFor(this.#room, origin, request)
+  }
+
+  serversInRoom(limit: number): ServerName[] {
+    return serversInRoom(this.#room, limit)
+  }
+
+  /** A user's membership; `unknown` where this server is not in the room. */
+  knownMembership(userId: UserId): KnownMembership {
+    return knownMembership(this.#room, userId)
+  }
+
+  makeMembership(request: MakeRequest): MakeAnswer {
+    return makeMembership(this.#room, request)
+  }
+
+  async sendJoin(request: SendJoinRequest): Promise<SendJoinAnswer> {
+    const answer = sendJoin(this.#room, await ensureSigner(this.#room), request)
+    await this.#tell()
+    return answer
+  }
+
+  async sendLeave(request: SendMembershipRequest): Promise<void> {
+    receiveMembership(this.#room, await ensureSigner(this.#room), request)
+    await this.#tell()
+  }
+
+  /** The body of the answer as JSON text. */
+  async sendKnock(request: SendMembershipRequest): Promise<string> {
+    const answer = sendKnock(this.#room, await ensureSigner(this.#room), request)
+    await this.#tell()
+    return answer
+  }
+
+  /** The countersigned invite as JSON text; undefined where this server is not in the room. */
+  async receiveInvite(request: ReceiveInviteRequest): Promise<string | undefined> {
+    const answer = receiveInvite(this.#room, await ensureSigner(this.#room), request)
+    if (answer !== undefined) await this.#tell()
+    return answer
   }
 
   /** The room's part of a /sync answer as JSON text. */

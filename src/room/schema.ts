@@ -69,6 +69,9 @@ export const roomMigrations: readonly DurableMigration[] = [
       -- What arrived while the room was being joined, to be received after that. JSON texts.
       CREATE TABLE staged (seq INTEGER PRIMARY KEY, pdu TEXT NOT NULL, keys TEXT NOT NULL);
 
+      -- Events of other servers that this one has to send on: they joined, left or knocked through it.
+      CREATE TABLE relayed (eid INTEGER PRIMARY KEY);
+
       -- The Hub shards of the local users that were ever in this room.
       CREATE TABLE local_users (user_id TEXT PRIMARY KEY, shard INTEGER NOT NULL) WITHOUT ROWID;
     `,

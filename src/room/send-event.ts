@@ -55,7 +55,8 @@ export function appendDraft(room: RoomContext, signer: Signer, draft: EventDraft
   return event.event_id
 }
 
-function newestExtremities(room: RoomContext): readonly number[] {
+/** The forward extremities, the deepest of them where they are many. */
+export function newestExtremities(room: RoomContext): readonly number[] {
   const heads = forwardExtremities(room)
   if (heads.length <= maxPrevEvents) return heads
   return [...heads]

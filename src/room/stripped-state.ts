@@ -8,7 +8,8 @@ import type { RoomContext } from './context.ts'
 import { eventByEid } from './events.ts'
 import { eidAtPosition, findSlot } from './state-at.ts'
 
-const strippedTypes = [
+/** The types of state that tell somebody outside what the room is. */
+export const strippedTypes = [
   'm.room.create',
   'm.room.name',
   'm.room.avatar',
