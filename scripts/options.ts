@@ -41,6 +41,42 @@ const options: readonly Option[] = [
     default: '8008',
     check: (text) => (isInteger(text, 1, 65535) ? undefined : 'a number from 1 to 65535'),
   },
+  {
+    name: 'tls-port',
+    value: 'N',
+    help: 'port to listen on with TLS, for other servers; needs the two files below',
+    default: '8448',
+    check: (text) => (isInteger(text, 1, 65535) ? undefined : 'a number from 1 to 65535'),
+  },
+  { name: 'tls-key', value: 'FILE', help: 'private key in PEM', check: nonEmpty },
+  {
+    name: 'tls-cert',
+    value: 'FILE',
+    help: 'certificate and those between it and its authority, in PEM',
+    check: nonEmpty,
+  },
+  {
+    name: 'extra-ca',
+    value: 'FILE',
+    help: 'certificates in PEM of authorities that other servers may have theirs from, besides the usual ones',
+    check: nonEmpty,
+  },
+  {
+    name: 'allow-private-networks',
+    value: 'on|off',
+    help: 'reach other servers at loopback and private addresses too, for tests and closed networks',
+    ...oneOf('off', ['on', 'off']),
+  },
+  {
+    name: 'key-notaries',
+    value: 'NAMES',
+    help: 'servers to ask for keys of servers that do not answer, with commas between them; may be empty',
+    default: vars.KEY_NOTARIES,
+    check: (text) =>
+      text.split(',').every((name) => text === '' || parseServerName(name.trim()))
+        ? undefined
+        : 'server names with commas between them',
+  },
   { name: 'data', value: 'FOLDER', help: 'where all data is kept', default: './data', check: nonEmpty },
   {
     name: 'registration',
@@ -89,11 +125,22 @@ const options: readonly Option[] = [
   },
 ]
 
+export interface TlsSettings {
+  readonly port: number
+  /** Paths. */
+  readonly key: string
+  readonly cert: string
+}
+
 export interface Settings {
   readonly serverName: string | undefined
   readonly host: string
   readonly port: number
   readonly data: string
+  readonly tls: TlsSettings | undefined
+  /** A path. */
+  readonly extraCa: string | undefined
+  readonly allowPrivateNetworks: boolean
   /** Text variables of the Worker. */
   readonly vars: Readonly<Record<string, string>>
 }
@@ -110,6 +157,7 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     DEFAULT_ROOM_VERSION: value('default-room-version'),
     MAX_UPLOAD_SIZE: value('max-upload-size'),
     UNAUTHENTICATED_MEDIA: value('unauthenticated-media'),
+    KEY_NOTARIES: value('key-notaries'),
     PRESENCE: value('presence'),
     REGISTRATION_SHARED_SECRET: value('registration-shared-secret'),
     CLIENT_ADDRESS_HEADER: value('client-address-header'),
@@ -122,8 +170,22 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     host: required('host'),
     port: Number(required('port')),
     data: required('data'),
+    tls: tlsSettings(value('tls-key'), value('tls-cert'), Number(required('tls-port'))),
+    extraCa: value('extra-ca'),
+    allowPrivateNetworks: value('allow-private-networks') === 'on',
     vars: Object.fromEntries(vars),
   }
+}
+
+function tlsSettings(
+  key: string | undefined,
+  cert: string | undefined,
+  port: number,
+): TlsSettings | undefined {
+  if (key === undefined && cert === undefined) return undefined
+  if (key === undefined) throw new StartError('--tls-cert needs --tls-key')
+  if (cert === undefined) throw new StartError('--tls-key needs --tls-cert')
+  return { key, cert, port }
 }
 
 function read(name: string, flag: string | boolean | undefined, env: NodeJS.ProcessEnv): string | undefined {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { Miniflare, type MiniflareOptions } from 'miniflare'
 import { modulesRoot, type BundleModule } from './bundle.ts'
+import { noFederation, type NodeHandler } from './federation-transport.ts'
 import { readWranglerConfig, type WranglerConfig } from './wrangler-config.ts'
 
 export interface RuntimeOptions {
@@ -16,6 +17,8 @@ export interface RuntimeOptions {
   readonly port: number
   /** Text variables, over those of wrangler.toml. */
   readonly vars?: Readonly<Record<string, string>>
+  /** What requests to other servers go through. Default: they are refused. */
+  readonly federation?: NodeHandler
   /** Takes each line that the Worker or workerd prints. Default: standard output and standard error. */
   readonly onLine?: (line: string, stream: 'stdout' | 'stderr') => void
 }
@@ -57,6 +60,7 @@ function runtimeOptions(options: RuntimeOptions, config = readWranglerConfig()):
     compatibilityFlags: config.compatibility_flags,
     bindings: { ...config.vars, ...ownMachine, ...options.vars },
     ...storageOptions(config, options.dataDir),
+    serviceBindings: { FEDERATION_TRANSPORT: { node: options.federation ?? noFederation } },
     ratelimits: Object.fromEntries(config.ratelimits.map(({ name, ...limit }) => [name, limit])),
     // The port of the server leads straight to the Worker. Miniflare's own entry, which among other things hands
     // out R2 objects to anyone who sends `Host: localhost`, stays on a random port of the loopback interface.

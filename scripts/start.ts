@@ -1,5 +1,6 @@
 // The launcher behind `npm start`: the server on one's own machine, as one workerd process with its data in a folder.
 
+import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { resolve } from 'node:path'
 import { bundle, readBundle } from './bundle.ts'
@@ -11,7 +12,9 @@ import {
   type FirstUserToken,
 } from './data-dir.ts'
 import { helpText, readSettings, StartError } from './options.ts'
+import { federationTransport } from './federation-transport.ts'
 import { startRuntime } from './runtime.ts'
+import { readPem, readTlsFiles, tlsFront } from './tls-front.ts'
 import { readWranglerConfig } from './wrangler-config.ts'
 
 async function main(): Promise<void> {
@@ -20,10 +23,13 @@ async function main(): Promise<void> {
     console.log(helpText())
     return
   }
-  const { host, port } = settings
+  const { host, port, tls, allowPrivateNetworks } = settings
+  const front = tls && tlsFront(readTlsFiles(tls), () => runtime.url)
+  const extraCa = settings.extraCa === undefined ? [] : [readPem('--extra-ca', settings.extraCa)]
   const dataDir = resolve(settings.data)
   await takeDataDir(dataDir)
   await checkPort(host, port)
+  if (tls) await checkPort(host, tls.port, '--tls-port')
   const serverName = rememberServerName(
     dataDir,
     settings.serverName,
@@ -31,14 +37,16 @@ async function main(): Promise<void> {
   )
   const firstUser = firstUserToken(dataDir)
 
-  const { mf, url } = await startRuntime({
+  const runtime = await startRuntime({
     modules: await bundled(),
     dataDir,
     host,
     port,
+    federation: federationTransport({ extraCa, allowPrivateNetworks }),
     vars: { ...settings.vars, SERVER_NAME: serverName, FIRST_USER_TOKEN: firstUser.token },
   })
-  const stop = () => void mf.dispose().then(() => process.exit(0))
+  if (front) await once(front.listen({ host, port: tls.port }), 'listening')
+  const stop = () => void runtime.mf.dispose().then(() => process.exit(0))
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     // Miniflare's own listeners end the process as if the signal had killed it.
     process.removeAllListeners(signal).once(signal, stop)
@@ -46,10 +54,11 @@ async function main(): Promise<void> {
 
   if (firstUser.fresh) keepToken(firstUser)
   const lines = [
-    `Hearth listens on ${url}`,
+    `Hearth listens on ${runtime.url}`,
     `Server name: ${serverName} (user ids end in :${serverName})`,
     `Data: ${dataDir}`,
     howToRegister(settings.vars.REGISTRATION, firstUser),
+    ...(tls ? [`Other servers: TLS on port ${tls.port}`] : []),
   ]
   console.log(lines.join('\n'))
 }
@@ -62,7 +71,7 @@ function howToRegister(registration: string | undefined, { token, path, fresh }:
 }
 
 // workerd would say it less clearly.
-async function checkPort(host: string, port: number): Promise<void> {
+async function checkPort(host: string, port: number, option = '--port'): Promise<void> {
   const probe = createServer()
   try {
     await new Promise<void>((listening, failed) => {
@@ -71,7 +80,7 @@ async function checkPort(host: string, port: number): Promise<void> {
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined
     if (code === 'EADDRINUSE')
-      throw new StartError(`port ${port} on ${host} is in use; choose another with --port`)
+      throw new StartError(`port ${port} on ${host} is in use; choose another with ${option}`)
     throw new StartError(`cannot listen on ${host}, port ${port}: ${String(code)}`)
   }
   await new Promise((closed) => probe.close(closed))

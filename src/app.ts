@@ -40,6 +40,7 @@ import { userDirectoryRoutes } from './client/user-directory.ts'
 import { versionsRoutes } from './client/versions.ts'
 import { wellKnownRoutes } from './client/well-known.ts'
 import { whoamiRoutes } from './client/whoami.ts'
+import { federationRoutes } from './federation/server/routes.ts'
 import type { App, AppEnv } from './http/app-type.ts'
 import { mediaRoutes } from './media/media-routes.ts'
 import { currentPath } from './http/current-path.ts'
@@ -70,6 +71,7 @@ export function createApp(): App {
   authFallbackRoutes(app)
   capabilitiesRoutes(app)
   deviceRoutes(app)
+  federationRoutes(app)
   eventContextRoutes(app)
   filterRoutes(app)
   loginFallbackRoutes(app)

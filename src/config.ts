@@ -12,6 +12,8 @@ export interface Config {
   readonly defaultRoomVersion: RoomVersionId
   readonly hubShards: number
   readonly roomsPerSync: number
+  /** Whom to ask for keys of servers that do not answer, in this order. */
+  readonly keyNotaries: readonly ServerName[]
   /** Whether users are shown who is online. */
   readonly presence: boolean
 }
@@ -39,6 +41,7 @@ function readConfig(env: Env): Config {
     defaultRoomVersion: version.id,
     hubShards: integer('HUB_SHARDS', env.HUB_SHARDS, 64),
     roomsPerSync: integer('ROOMS_PER_SYNC', env.ROOMS_PER_SYNC, 10_000),
+    keyNotaries: serverNames('KEY_NOTARIES', env.KEY_NOTARIES),
     presence: oneOf('PRESENCE', env.PRESENCE, ['on', 'off']) === 'on',
   }
 }
@@ -47,6 +50,17 @@ function integer(name: string, value: string, max: number): number {
   const number = Number(value)
   if (Number.isInteger(number) && number >= 1 && number <= max) return number
   throw new Error(`${name} is not a number from 1 to ${max}: ${value}`)
+}
+
+function serverNames(name: string, value: string): ServerName[] {
+  const texts = value.split(',').map((text) => text.trim())
+  return texts
+    .filter((text) => text !== '')
+    .map((text) => {
+      const serverName = parseServerName(text)
+      if (!serverName) throw new Error(`${name} must be server names with commas between them, not ${value}`)
+      return serverName
+    })
 }
 
 function oneOf<const T extends string>(name: string, value: string, allowed: readonly T[]): T {

@@ -28,6 +28,10 @@ export interface Env {
   /** `on` serves media also on the deprecated endpoints without authentication. */
   readonly UNAUTHENTICATED_MEDIA: string
   readonly ROOMS_PER_SYNC: string
+  /** Servers to ask for keys of others that do not answer, separated by commas. */
+  readonly KEY_NOTARIES: string
+  /** Requests to other servers by the launcher's process; on Cloudflare, where it is not set, by `fetch`. */
+  readonly FEDERATION_TRANSPORT?: Fetcher
   /** `on` shows users who is online: see wrangler.toml. */
   readonly PRESENCE: string
   /** `on` where this process is the only one of the server: see storage/session-cache.ts. */

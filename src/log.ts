@@ -5,6 +5,7 @@ export type LogEvent =
   | { event: 'fan_out_failed'; room_id: string; shard: number; error: string }
   | { event: 'fan_out_retried'; room_id: string; events: number }
   | { event: 'index_failed'; room_id: string; error: string }
+  | { event: 'keys_not_fetched'; server_name: string; error: string }
   | { event: 'user_registered'; user_id: string }
   | { event: 'user_deactivated'; user_id: string }
   | { event: 'member_update_failed'; room_id: string; error: string }

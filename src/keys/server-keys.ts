@@ -9,13 +9,14 @@ import { MatrixError } from '../errors.ts'
 import { roomVersion, type RoomVersionId } from '../matrix/room-version.ts'
 import { signingKeyFromSeed } from '../matrix/signing.ts'
 import { type DurableMigration, migrate } from '../storage/durable-migrations.ts'
+import { ownKeyAnswer } from './key-answer.ts'
 import { type CreateRequest, nextCreateTime, signCreate } from './sign-create.ts'
 
 const migrations: readonly DurableMigration[] = [
   {
     id: '0001-signing-keys',
     sql: `
-      -- The newest version signs. expired_ts is set on versions that do not sign any more.
+      -- expired_ts is set on versions that were replaced.
       CREATE TABLE signing_keys (
         version INTEGER PRIMARY KEY,
         key_id TEXT NOT NULL UNIQUE,
@@ -30,7 +31,17 @@ const migrations: readonly DurableMigration[] = [
     // The time of the newest create event that was signed here.
     sql: 'CREATE TABLE last_create (id INTEGER PRIMARY KEY, ts INTEGER NOT NULL)',
   },
+  {
+    id: '0003-rotation',
+    // A new key is published some time before it signs.
+    sql: 'ALTER TABLE signing_keys ADD COLUMN signs_from INTEGER NOT NULL DEFAULT 0',
+  },
 ]
+
+// Longer than anyone keeps our published keys without looking again for a key they do not know.
+const publishedBeforeMs = 10 * 60 * 1000
+// Longer than own-signer.ts and rooms that were loaded before keep the key they sign with.
+const overlapMs = 24 * 60 * 60 * 1000
 
 /** What signs events: `seed` is secret and 32 bytes long, `keyId` the whole identifier, `ed25519:…`. */
 export interface SigningSeed {
@@ -40,7 +51,7 @@ export interface SigningSeed {
   readonly version: number
 }
 
-/** A key for others to verify with: 32 bytes. `expiredTs` is set on old ones. */
+/** A key for others to verify with: 32 bytes. `expiredTs` is set on those that were replaced, and may lie ahead. */
 export interface PublicKey {
   readonly keyId: string
   readonly publicKey: Uint8Array
@@ -58,11 +69,12 @@ export class ServerKeys extends DurableObject<Env> {
     makeFirstKey(ctx.storage.sql)
   }
 
-  /** The key to sign with. For Room objects only: never give it to anything that answers a request. */
+  /** The key to sign with. For Room objects and `own-signer.ts` only: never show it in an answer. */
   signingKey(): SigningSeed {
     const row = this.ctx.storage.sql
       .exec<{ key_id: string; seed: ArrayBuffer; version: number }>(
-        'SELECT key_id, seed, version FROM signing_keys ORDER BY version DESC LIMIT 1',
+        'SELECT key_id, seed, version FROM signing_keys WHERE signs_from <= ? ORDER BY version DESC LIMIT 1',
+        Date.now(),
       )
       .one()
     return { keyId: row.key_id, seed: new Uint8Array(row.seed), version: row.version }
@@ -81,7 +93,41 @@ export class ServerKeys extends DurableObject<Env> {
     return JSON.stringify(pdu)
   }
 
-  /** All keys that ever signed, newest first. */
+  /** What we publish about our keys, signed by each in use, as JSON text. */
+  keyAnswer(): string {
+    const keys = this.ctx.storage.sql
+      .exec<{ key_id: string; seed: ArrayBuffer; expired_ts: number | null }>(
+        'SELECT key_id, seed, expired_ts FROM signing_keys ORDER BY version DESC',
+      )
+      .toArray()
+      .map((row) => ({ keyId: row.key_id, seed: new Uint8Array(row.seed), expiredTs: row.expired_ts }))
+    return JSON.stringify(ownKeyAnswer(config(this.env).serverName, keys, Date.now()))
+  }
+
+  /**
+   * Replaces the key: the new one is published at once, signs in ten minutes, and the one before it expires a day after
+   * that. Does nothing while a replacement is under way.
+   */
+  rotate(): void {
+    const { storage } = this.ctx
+    const signsFrom = Date.now() + publishedBeforeMs
+    storage.transactionSync(() => {
+      const { waiting } = storage.sql
+        .exec<{ waiting: number }>(
+          'SELECT count(*) AS waiting FROM signing_keys WHERE signs_from > ?',
+          Date.now(),
+        )
+        .one()
+      if (waiting > 0) return
+      storage.sql.exec(
+        'UPDATE signing_keys SET expired_ts = ? WHERE expired_ts IS NULL',
+        signsFrom + overlapMs,
+      )
+      addKey(storage.sql, signsFrom)
+    })
+  }
+
+  /** All keys that sign or ever signed, newest first. */
   publicKeys(): PublicKey[] {
     return this.ctx.storage.sql
       .exec<{ key_id: string; public_key: ArrayBuffer; expired_ts: number | null }>(
@@ -98,12 +144,17 @@ export class ServerKeys extends DurableObject<Env> {
 
 function makeFirstKey(sql: SqlStorage): void {
   const { n } = sql.exec<{ n: number }>('SELECT count(*) AS n FROM signing_keys').one()
-  if (n > 0) return
+  if (n === 0) addKey(sql, 0)
+}
+
+function addKey(sql: SqlStorage, signsFrom: number): void {
   const seed = new Uint8Array(randomBytes(32))
   sql.exec(
-    'INSERT INTO signing_keys (version, key_id, seed, public_key) VALUES (1, ?, ?, ?)',
+    `INSERT INTO signing_keys (version, key_id, seed, public_key, signs_from)
+     VALUES ((SELECT coalesce(max(version), 0) + 1 FROM signing_keys), ?, ?, ?, ?)`,
     `ed25519:${randomBytes(4).toString('hex')}`,
     seed,
     signingKeyFromSeed(seed).publicKey,
+    signsFrom,
   )
 }

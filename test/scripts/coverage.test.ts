@@ -30,8 +30,10 @@ test('each endpoint is listed once', () => {
   expect(keys.length).toBeGreaterThan(200)
 })
 
-// A state key that is empty can be left out, with its slash; the fallback page posts to itself.
-const otherForms = /\/rooms\/:roomId\/state\/:eventType\/?$|\/auth\/:authType\/fallback\/web$/
+// A state key that is empty can be left out, with its slash; the fallback page posts to itself; old
+// servers name the key they ask for.
+const otherForms =
+  /\/rooms\/:roomId\/state\/:eventType\/?$|\/auth\/:authType\/fallback\/web$|\/key\/v2\/server\/:keyId$/
 const extensions = /^\/_matrix\/client\/unstable\/|^\/_synapse\/admin\/v1\/register$/
 
 test('routes outside the list are other forms of endpoints, or known extensions', () => {

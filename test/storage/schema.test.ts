@@ -9,10 +9,11 @@ import { readMigrations } from '../../scripts/migrations.ts'
 import * as interactiveAuth from '../../src/storage/schema/interactive-auth.ts'
 import * as profiles from '../../src/storage/schema/profiles.ts'
 import * as registration from '../../src/storage/schema/registration.ts'
+import * as remoteKeys from '../../src/storage/schema/remote-keys.ts'
 import * as sessions from '../../src/storage/schema/sessions.ts'
 import * as users from '../../src/storage/schema/users.ts'
 
-const modules = [interactiveAuth, profiles, registration, sessions, users]
+const modules = [interactiveAuth, profiles, registration, remoteKeys, sessions, users]
 const tables = modules.flatMap((module) => Object.values(module)).filter((value) => is(value, SQLiteTable))
 
 async function migrated(): Promise<DatabaseSync> {
@@ -26,7 +27,8 @@ it.each(tables.map((table) => [getTableConfig(table).name, table] as const))(
   'the table %s has the columns and indices of its schema',
   async (name, table) => {
     const db = await migrated()
-    const { columns, indexes } = getTableConfig(table)
+    const { columns, indexes, primaryKeys } = getTableConfig(table)
+    const keyColumns = primaryKeys.flatMap((key) => key.columns.map((column) => column.name))
     const actual = db
       .prepare(`SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?)`)
       .all(name)
@@ -36,7 +38,7 @@ it.each(tables.map((table) => [getTableConfig(table).name, table] as const))(
         type: column.getSQLType().toUpperCase(),
         notnull: column.notNull ? 1 : 0,
         dflt_value: sqlDefault(column.default),
-        pk: column.primary ? 1 : 0,
+        pk: column.primary ? 1 : keyColumns.indexOf(column.name) + 1,
       })),
     )
     const indices = db.prepare(`SELECT name FROM pragma_index_list(?) WHERE origin = 'c'`).all(name)

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Miniflare } from 'miniflare'
 import { bundle, type BundleModule } from '../../scripts/bundle.ts'
+import type { NodeHandler } from '../../scripts/federation-transport.ts'
 import { startRuntime } from '../../scripts/runtime.ts'
 import type { Hub } from '../../src/hub/hub.ts'
 import type { JsonValue } from '../../src/matrix/json.ts'
@@ -19,6 +20,8 @@ export interface ServerOptions {
   readonly dataDir?: string
   /** A free port by default. */
   readonly port?: number
+  /** What requests to other servers go through. Default: they are refused. */
+  readonly federation?: NodeHandler
   /** Entry of another Worker, for the tests of the guard. */
   readonly entry?: string
 }
@@ -44,7 +47,7 @@ export interface Account {
 
 export const testServerName = 'test.local'
 
-const testVars = { SERVER_NAME: testServerName, REGISTRATION: 'open', RATE_LIMITS: 'off' }
+const testVars = { SERVER_NAME: testServerName, REGISTRATION: 'open', RATE_LIMITS: 'off', KEY_NOTARIES: '' }
 
 const guardedEntry = join(import.meta.dirname, 'guarded-entry.ts')
 
@@ -62,6 +65,7 @@ export async function startServer(options: ServerOptions = {}) {
     host: '127.0.0.1',
     port: options.port ?? 0,
     vars: { ...testVars, ...options.vars },
+    ...(options.federation && { federation: options.federation }),
     onLine: (line) => logs.push(line),
   })
   let running = true

@@ -18,9 +18,18 @@ export function guardEnv(env: LocalEnv): LocalEnv {
     HUB: guardNamespace(env.HUB, 'Hub'),
     SERVER_KEYS: guardNamespace(env.SERVER_KEYS, 'ServerKeys'),
     PASSWORD_HASHER: guardNamespace(env.PASSWORD_HASHER, 'PasswordHasher'),
+    ...(env.FEDERATION_TRANSPORT && { FEDERATION_TRANSPORT: guardTransport(env.FEDERATION_TRANSPORT) }),
   }
   guarded.set(env, fresh)
   return fresh
+}
+
+// Stands for what is a plain fetch when deployed.
+function guardTransport(transport: Fetcher): Fetcher {
+  return announced(transport, () => {
+    counts.fetches += 1
+    countSubrequest('another server')
+  })
 }
 
 /** An object whose methods are first announced to `before`, all else being as it was. */

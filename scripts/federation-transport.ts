@@ -1,0 +1,261 @@
+// Requests to other servers, made by the launcher's process on behalf of the Worker: DNS with SRV records, TLS with the
+// name that the specification wants, IP literals, further certificate authorities, no private addresses.
+// Server-server API, "TLS", "Resolving server names". The other end is src/federation/client/launcher-transport.ts.
+
+import { lookup, type LookupAddress } from 'node:dns'
+import { promises as dns } from 'node:dns'
+import { Agent, request as httpsRequest, type RequestOptions } from 'node:https'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import { isIP, type LookupFunction } from 'node:net'
+import { pipeline } from 'node:stream'
+import { createSecureContext, getCACertificates } from 'node:tls'
+import { callbackify } from 'node:util'
+import { discover, type Resolver, type Route, type SrvRecord } from '../src/federation/client/discovery.ts'
+import {
+  fetchWellKnown,
+  type WebAnswer,
+  wellKnownCache,
+  wellKnownMaxBytes,
+} from '../src/federation/client/well-known.ts'
+import { parseServerName } from '../src/matrix/identifiers.ts'
+import { isPublicAddress } from './public-address.ts'
+
+/** How names become addresses. */
+export interface NameService {
+  readonly addresses: (hostname: string) => Promise<LookupAddress[]>
+  /** Rejects, with a code, where there are no records. */
+  readonly srv: (name: string) => Promise<SrvRecord[]>
+}
+
+export interface FederationOptions {
+  /** Certificates in PEM of authorities to trust besides those of the system. */
+  readonly extraCa?: readonly string[]
+  /** Whether servers may have loopback and private addresses. */
+  readonly allowPrivateNetworks?: boolean
+  /** The system's by default. */
+  readonly names?: NameService
+  /** Where web servers answer; 443 but in tests, which cannot listen there. */
+  readonly wellKnownPort?: number
+}
+
+/** Answers the Worker's requests, as a Miniflare service binding. */
+export type NodeHandler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>
+
+const idleMs = 60_000
+const wellKnownTimeoutMs = 10_000
+// Headers that mean something to the Worker.
+const passedOn = ['content-type', 'content-length', 'content-disposition', 'location', 'retry-after'] as const
+const passedOut = ['authorization', 'content-type', 'content-length', 'user-agent', 'accept'] as const
+
+/** The transport. What it cannot do it answers with status 502, without the header that tells of a server's answer. */
+export function federationTransport(options: FederationOptions = {}): NodeHandler {
+  const network = openNetwork(options)
+  return async (request, response) => {
+    const body: Buffer[] = await request.toArray()
+    // The Worker has lost patience, or its client.
+    const abort = new AbortController()
+    response.once('close', () => abort.abort())
+    try {
+      const answer = await forward(network, request, Buffer.concat(body), abort.signal)
+      response.writeHead(200, {
+        ...picked(answer.headers, passedOn),
+        'X-Hearth-Status': String(answer.statusCode),
+      })
+      // An answer that breaks off breaks off there too.
+      pipeline(answer, response, () => undefined)
+    } catch (error) {
+      response.writeHead(502, { 'Content-Type': 'text/plain' })
+      response.end(reason(error))
+    }
+  }
+}
+
+/** A transport for servers that have no business with others: it refuses everything. */
+export const noFederation: NodeHandler = (request, response) => {
+  request.resume()
+  response.writeHead(502, { 'Content-Type': 'text/plain' })
+  response.end('this server is not connected to others')
+}
+
+interface Network {
+  readonly agent: Agent
+  readonly resolver: Resolver
+  readonly lookup: LookupFunction
+  readonly isAllowed: (address: string) => boolean
+}
+
+function openNetwork({
+  extraCa = [],
+  allowPrivateNetworks,
+  names,
+  wellKnownPort,
+}: FederationOptions): Network {
+  const { addresses, srv } = names ?? systemNames()
+  const isAllowed = (address: string) => allowPrivateNetworks === true || isPublicAddress(address)
+  const agent = new Agent({
+    keepAlive: true,
+    maxSockets: 16,
+    maxTotalSockets: 1000,
+    scheduling: 'lifo',
+    timeout: idleMs,
+    // Made once: reading all authorities takes longer than a handshake.
+    secureContext: createSecureContext({ ca: [...getCACertificates('default'), ...extraCa] }),
+  })
+  const lookupAllowed: LookupFunction = (hostname, { all }, callback) => {
+    const answer = async () => {
+      const allowed = (await addresses(hostname)).filter(({ address }) => isAllowed(address))
+      const [first] = allowed
+      if (!first) throw new Error(`${hostname} has no public address`)
+      return { allowed, first }
+    }
+    callbackify(answer)((error, found) => {
+      if (error) callback(error, '', 0)
+      else if (all === true) callback(null, found.allowed)
+      else callback(null, found.first.address, found.first.family)
+    })
+  }
+  const web = { agent, lookup: lookupAllowed, isAllowed }
+  const resolver = {
+    wellKnown: once(
+      wellKnownCache((hostname) =>
+        fetchWellKnown(hostname, (url) => webGet(web, url), Date.now(), wellKnownPort),
+      ),
+    ),
+    // A failed look-up counts as no record: the certificate asked for stays the same, whoever answers.
+    srv: (name: string) => srv(name).catch(() => []),
+  }
+  return { ...web, resolver }
+}
+
+function systemNames(): NameService {
+  const resolver = new dns.Resolver({ timeout: 2000, tries: 2 })
+  return {
+    addresses: (hostname) =>
+      new Promise((found, failed) => {
+        lookup(hostname, { all: true }, (error, addresses) => (error ? failed(error) : found(addresses)))
+      }),
+    srv: (name) => resolver.resolveSrv(name),
+  }
+}
+
+async function forward(
+  network: Network,
+  { headers }: IncomingMessage,
+  body: Buffer,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  const destination = parseServerName(String(headers['x-hearth-destination']))
+  const uri = String(headers['x-hearth-uri'])
+  if (destination === undefined || !uri.startsWith('/_matrix/')) throw new Error('not a federation request')
+  const route = await discover(destination, network.resolver)
+  const options = {
+    method: String(headers['x-hearth-method']),
+    path: uri,
+    headers: { ...picked(headers, passedOut), Host: route.hostHeader },
+    signal,
+  }
+  return await sendToFirst(network, route, options, body)
+}
+
+/** Sends to the first target that can be connected to. */
+async function sendToFirst(
+  network: Network,
+  { targets, certificateName }: Route,
+  options: RequestOptions,
+  body: Buffer,
+): Promise<IncomingMessage> {
+  const failures: unknown[] = []
+  for (const { host, port } of targets) {
+    try {
+      return await send(network, { ...options, host, port, servername: sni(certificateName) }, body)
+    } catch (error) {
+      failures.push(error)
+      // Further targets are for hosts that are down; this one may have acted upon the request.
+      if (!isConnectFailure(error)) break
+    }
+  }
+  throw failures.at(-1)
+}
+
+function send(
+  { agent, lookup: lookupAllowed, isAllowed }: Pick<Network, 'agent' | 'lookup' | 'isAllowed'>,
+  options: RequestOptions,
+  body?: Buffer,
+): Promise<IncomingMessage> {
+  return new Promise((answered, failed) => {
+    const { host } = options
+    // No look-up happens for addresses.
+    if (typeof host === 'string' && isIP(host) > 0 && !isAllowed(host)) {
+      failed(new Error(`${host} is no public address`))
+      return
+    }
+    const request = httpsRequest({ ...options, agent, lookup: lookupAllowed }, answered)
+    request.setTimeout(idleMs, () => request.destroy(new Error('no answer')))
+    request.once('error', failed)
+    request.end(body)
+  })
+}
+
+async function webGet(
+  network: Pick<Network, 'agent' | 'lookup' | 'isAllowed'>,
+  url: URL,
+): Promise<WebAnswer> {
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  const signal = AbortSignal.timeout(wellKnownTimeoutMs)
+  const answer = await send(network, {
+    host,
+    port: url.port === '' ? 443 : Number(url.port),
+    path: url.pathname + url.search,
+    servername: sni(host),
+    headers: { Host: url.host, Accept: 'application/json' },
+    signal,
+  })
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    length += chunk.byteLength
+    chunks.push(chunk)
+    if (length > wellKnownMaxBytes) break
+  }
+  return {
+    status: answer.statusCode ?? 0,
+    header: (name) => answer.headers[name]?.toString(),
+    body: length > wellKnownMaxBytes ? undefined : Buffer.concat(chunks).toString('utf8'),
+  }
+}
+
+/** IP addresses are no server names for TLS; the certificate is then checked for the address that is connected to. */
+function sni(certificateName: string): string {
+  return isIP(certificateName) > 0 ? '' : certificateName
+}
+
+/** A look-up that goes on is not started again. */
+function once<T>(ask: (name: string) => Promise<T>): (name: string) => Promise<T> {
+  const running = new Map<string, Promise<T>>()
+  return (name) => {
+    const known = running.get(name)
+    if (known) return known
+    const asked = ask(name).finally(() => running.delete(name))
+    running.set(name, asked)
+    return asked
+  }
+}
+
+function picked(headers: IncomingHttpHeaders, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const value = headers[name]
+      return typeof value === 'string' ? [[name, value]] : []
+    }),
+  )
+}
+
+function isConnectFailure(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && /^(connect|getaddrinfo)$/.test(String(error.syscall))
+}
+
+function reason(error: unknown): string {
+  // Node joins the failures of several addresses under an empty message.
+  if (error instanceof AggregateError) return error.errors.map(reason).join(', ')
+  return error instanceof Error ? error.message : String(error)
+}

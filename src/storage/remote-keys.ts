@@ -1,0 +1,82 @@
+// Signing keys of other servers in D1, and the signed answers they came in.
+
+import { inArray, sql } from 'drizzle-orm'
+import type { Env } from '../env.ts'
+import type { ServerName } from '../matrix/event.ts'
+import { database, statement } from './database.ts'
+import { remoteKeys } from './schema/remote-keys.ts'
+
+export type RemoteKey = Omit<typeof remoteKeys.$inferSelect, 'response'>
+
+/** A signed answer with the keys that it is kept for. */
+export interface KeyAnswer {
+  readonly serverName: ServerName
+  readonly keyId: string
+  readonly fetchedAt: number
+  /** JSON text. */
+  readonly response: string
+}
+
+// D1 takes 100 parameters.
+const serversPerQuery = 90
+
+/** All keys known of some servers. */
+export async function findRemoteKeys(env: Env, serverNames: readonly ServerName[]): Promise<RemoteKey[]> {
+  const { response: _, ...columns } = remoteKeyColumns
+  return await perServers(serverNames, (names) =>
+    database(env).select(columns).from(remoteKeys).where(inArray(remoteKeys.serverName, names)),
+  )
+}
+
+/** The signed answers that hold keys of some servers, newest first. */
+export async function findKeyAnswers(env: Env, serverNames: readonly ServerName[]): Promise<KeyAnswer[]> {
+  const { serverName, keyId, fetchedAt, response } = remoteKeyColumns
+  const rows = await perServers(serverNames, (names) =>
+    database(env)
+      .select({ serverName, keyId, fetchedAt, response })
+      .from(remoteKeys)
+      .where(inArray(remoteKeys.serverName, names)),
+  )
+  return rows
+    .flatMap((row) => (row.response === null ? [] : [{ ...row, response: row.response }]))
+    .sort((left, right) => right.fetchedAt - left.fetchedAt)
+}
+
+async function perServers<T>(
+  serverNames: readonly ServerName[],
+  find: (names: ServerName[]) => Promise<T[]>,
+): Promise<T[]> {
+  const found: T[] = []
+  for (let at = 0; at < serverNames.length; at += serversPerQuery) {
+    found.push(...(await find(serverNames.slice(at, at + serversPerQuery))))
+  }
+  return found
+}
+
+/** Keeps keys of one answer: one row written for each. Those in use are kept with the answer itself. */
+export async function keepRemoteKeys(env: Env, keys: readonly RemoteKey[], response: string): Promise<void> {
+  if (keys.length === 0) return
+  await env.DB.batch(
+    keys.map(({ serverName, keyId, publicKey, validUntilTs, old, fetchedAt }) =>
+      statement(
+        env,
+        sql`INSERT INTO remote_keys (server_name, key_id, public_key, valid_until_ts, old, fetched_at, response)
+            VALUES (${serverName}, ${keyId}, ${publicKey}, ${validUntilTs}, ${old ? 1 : 0}, ${fetchedAt},
+                    ${old ? null : response})
+            ON CONFLICT (server_name, key_id) DO UPDATE SET
+              public_key = excluded.public_key, valid_until_ts = excluded.valid_until_ts, old = excluded.old,
+              fetched_at = excluded.fetched_at, response = coalesce(excluded.response, response)`,
+      ),
+    ),
+  )
+}
+
+const remoteKeyColumns = {
+  serverName: remoteKeys.serverName,
+  keyId: remoteKeys.keyId,
+  publicKey: remoteKeys.publicKey,
+  validUntilTs: remoteKeys.validUntilTs,
+  old: remoteKeys.old,
+  fetchedAt: remoteKeys.fetchedAt,
+  response: remoteKeys.response,
+}

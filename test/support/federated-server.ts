@@ -1,0 +1,50 @@
+// A server of ours that others reach over TLS on 127.0.0.1, and that reaches them: names in `.test` lead there.
+
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { federationTransport, type NameService } from '../../scripts/federation-transport.ts'
+import { tlsFront } from '../../scripts/tls-front.ts'
+import type { Authority } from './certificates.ts'
+import { type ServerOptions, startServer } from './server.ts'
+
+/** Every name is 127.0.0.1, and there are no SRV records. */
+export const loopbackNames: NameService = {
+  addresses: () => Promise.resolve([{ address: '127.0.0.1', family: 4 }]),
+  srv: () => Promise.reject(new Error('no records')),
+}
+
+export type FederatedServer = Awaited<ReturnType<typeof startFederatedServer>>
+
+/** Starts one. `name` is its DNS name or IP address; its server name has the port as well. */
+export async function startFederatedServer(authority: Authority, name: string, options: ServerOptions = {}) {
+  const sockets = new Set<{ destroy: () => void }>()
+  // The port must be known before the server has its name.
+  let url = ''
+  const tls = tlsFront(authority.issue(name), () => url).on('secureConnection', (socket) =>
+    sockets.add(socket),
+  )
+  await once(tls.listen(0, '127.0.0.1'), 'listening')
+  const { port } = tls.address() as AddressInfo
+  const serverName = `${name}:${port}`
+  const server = await startServer({
+    entry: join(import.meta.dirname, 'federation-entry.ts'),
+    federation: federationTransport({
+      extraCa: [authority.ca],
+      allowPrivateNetworks: true,
+      names: loopbackNames,
+    }),
+    ...options,
+    vars: { SERVER_NAME: serverName, ...options.vars },
+  })
+  url = server.url
+  return {
+    ...server,
+    serverName,
+    async stop(): Promise<void> {
+      for (const socket of sockets) socket.destroy()
+      await new Promise((closed) => tls.close(closed))
+      await server.stop()
+    },
+  }
+}
