@@ -44,6 +44,7 @@ import {
   wakeFor,
 } from './set-presence.ts'
 import { editPushRules, type PushRuleEdit } from './push-rules.ts'
+import { applyRemoteMembership, type RemoteMembership } from './remote-invite.ts'
 import { type ReceiptRequest, setReceipt } from './set-receipt.ts'
 import type { RoomNews } from './room-news.ts'
 import { hubMigrations } from './schema.ts'
@@ -69,6 +70,11 @@ export class Hub extends DurableObject<Env> {
     const active = senders.flatMap((sender) => userActive(this.#hub, sender))
     await queueRoomNews(this.#hub, news)
     wakeFor(this.#hub, active)
+  }
+
+  /** An invite, a knock or the end of one, in a room that lives elsewhere. Whether anything changed. */
+  applyRemoteMembership(change: RemoteMembership): boolean {
+    return applyRemoteMembership(this.#hub, change)
   }
 
   // Syncs.
@@ -130,16 +136,29 @@ export class Hub extends DurableObject<Env> {
 
   // Receipts, typing and presence.
 
-  setReceipt(request: ReceiptRequest): void {
+  /** Answers what the other shards have to be told of it, if anything. */
+  setReceipt(request: ReceiptRequest): ReceiptRequest | undefined {
     requireJoined(this.#hub, request.userId, request.roomId)
-    setReceipt(this.#hub, request)
+    const news = setReceipt(this.#hub, request)
     wakeFor(this.#hub, userActive(this.#hub, request.userId))
+    return news
+  }
+
+  /** A receipt of a user who is not of this shard: whether they may set it was checked where they are. */
+  applyReceipt(request: ReceiptRequest): void {
+    // Where nobody of this shard ever was, nobody looks.
+    if (findRoom(this.#hub, request.roomId) !== undefined) setReceipt(this.#hub, request)
   }
 
   setTyping(request: TypingRequest): void {
     requireJoined(this.#hub, request.userId, request.roomId)
     setTyping(this.#hub, request)
     wakeFor(this.#hub, userActive(this.#hub, request.userId))
+  }
+
+  /** Typing of a user who is not of this shard. */
+  applyTyping(request: TypingRequest): void {
+    if (findRoom(this.#hub, request.roomId) !== undefined) setTyping(this.#hub, request)
   }
 
   setPresence(request: PresenceRequest): void {

@@ -67,7 +67,7 @@ const applied = new WeakMap<HubContext, Map<number, number>>()
 const rememberedRooms = 10_000
 
 /** The position in a room up to which this shard was told, 0 for an unknown room. */
-function appliedUpTo(hub: HubContext, rid: number): number {
+export function appliedUpTo(hub: HubContext, rid: number): number {
   const known = applied.get(hub)?.get(rid)
   if (known !== undefined) return known
   const row = hub.sql

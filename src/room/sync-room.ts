@@ -6,7 +6,7 @@ import type { RoomEventFilter } from '../matrix/filter.ts'
 import { compileEventFilter, projectFields } from '../matrix/filter-match.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import { syncEvent } from './client-event.ts'
-import { identity, type RoomContext } from './context.ts'
+import { findIdentity, identity, type RoomContext } from './context.ts'
 import { eventByEid, eventsBetween, type StoredEvent } from './events.ts'
 import { highestGap } from './gaps.ts'
 import { roomSummary } from './room-summary.ts'
@@ -50,6 +50,8 @@ interface Timeline {
 
 /** The members `timeline`, `state` (or `state_after`) and `summary` as JSON text without the braces around them. */
 export function syncRoom(room: RoomContext, request: RoomSyncRequest): string {
+  // Who turned down an invite to a room elsewhere has left a room that never was here.
+  if (!findIdentity(room)) return nothing(request)
   const timeline = readTimeline(room, request)
   const state = readState(room, request, timeline)
   const summary = roomSummary(room, request.userId, request.from, request.to)
@@ -60,6 +62,11 @@ export function syncRoom(room: RoomContext, request: RoomSyncRequest): string {
   ]
   if (summary) parts.push(`"summary":${JSON.stringify(summary)}`)
   return parts.join()
+}
+
+function nothing({ useStateAfter, to }: RoomSyncRequest): string {
+  const state = useStateAfter ? 'state_after' : 'state'
+  return `"timeline":{"events":[],"limited":false,"prev_batch":"t${to}"},"${state}":{"events":[]}`
 }
 
 function renderer(room: RoomContext, request: RoomSyncRequest): (stored: StoredEvent) => string {

@@ -1,0 +1,83 @@
+// Memberships of local users in rooms that live on other servers: invites, knocks and what ends them. They are here
+// alone; a Room object comes into being only when a user of this server joins.
+// Specification: client-server API, "Syncing", "Stripped state"; server-server API, "Inviting to a room".
+
+import type { EventId, RoomId, UserId } from '../matrix/event.ts'
+import type { JsonObject } from '../matrix/json.ts'
+import { type HubContext, nextPosition, transact } from './context.ts'
+import { appliedUpTo } from './inbox.ts'
+import { internRoom, internUser } from './interned.ts'
+import { membershipOf } from './members.ts'
+import { wakeUser } from './waiters.ts'
+
+export interface RemoteMembership {
+  readonly roomId: RoomId
+  readonly userId: UserId
+  readonly membership: 'invite' | 'knock' | 'leave' | 'ban'
+  /** The member event. */
+  readonly eventId: EventId
+  /** For invites and knocks: what the client is shown of the room, the member event among it. */
+  readonly stripped?: readonly JsonObject[]
+}
+
+/**
+ * Applies a membership that another server told of, and wakes the user. Answers whether anything changed: not for an event
+ * that was applied before, nor for users who are joined, whose room speaks for itself, nor for a leave of somebody who was
+ * neither invited nor knocking.
+ */
+export function applyRemoteMembership(hub: HubContext, change: RemoteMembership): boolean {
+  const { roomId, userId, membership } = change
+  const present = membershipOf(hub, userId, roomId)
+  if (present === 'join') return false
+  const ends = membership === 'leave' || membership === 'ban'
+  if (ends && present !== 'invite' && present !== 'knock') return false
+  const rid = internRoom(hub, roomId)
+  const uid = internUser(hub, userId)
+  if (wasApplied(hub, rid, uid, change.eventId)) return false
+  transact(hub, () => write(hub, rid, uid, change, present))
+  wakeUser(hub, uid)
+  return true
+}
+
+function wasApplied(hub: HubContext, rid: number, uid: number, eventId: EventId): boolean {
+  return (
+    hub.sql
+      .exec('SELECT 1 FROM log WHERE rid = ? AND uid = ? AND event_id = ? LIMIT 1', rid, uid, eventId)
+      .toArray().length > 0
+  )
+}
+
+function write(
+  hub: HubContext,
+  rid: number,
+  uid: number,
+  { membership, eventId, stripped }: RemoteMembership,
+  present: string | undefined,
+): void {
+  const position = nextPosition(hub)
+  // The row stands where the room's own news have come to, 0 for a room that never was here: whatever the room tells
+  // later goes on from there.
+  const roomPosition = appliedUpTo(hub, rid)
+  hub.sql.exec(
+    'INSERT INTO log (pos, rid, from_pos, to_pos, event_id, uid, prev, next) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+    position,
+    rid,
+    roomPosition,
+    roomPosition,
+    eventId,
+    uid,
+    present ?? null,
+    membership,
+  )
+  hub.sql.exec(
+    `INSERT INTO user_room (uid, rid, membership, log_pos, room_pos, stripped) VALUES (?, ?, ?, ?, ?, ?)
+     ON CONFLICT (uid, rid) DO UPDATE SET membership = excluded.membership, log_pos = excluded.log_pos,
+       room_pos = excluded.room_pos, display_name = NULL, stripped = excluded.stripped, forgotten = 0`,
+    uid,
+    rid,
+    membership,
+    position,
+    roomPosition,
+    stripped ? JSON.stringify(stripped) : null,
+  )
+}
