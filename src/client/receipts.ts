@@ -9,6 +9,7 @@ import { requireSession } from '../http/session.ts'
 import type { EventId, RoomId } from '../matrix/event.ts'
 import { parseEventId } from '../matrix/identifiers.ts'
 import { property } from '../matrix/json.ts'
+import { tellOtherShards } from './other-shards.ts'
 import { roomParam } from './own-user.ts'
 import { eventParam, textParam } from './path-params.ts'
 
@@ -66,7 +67,7 @@ async function setReceipt(
   threadId?: string,
 ): Promise<void> {
   const { userId, shard } = c.var.session
-  await hubStub(c.env, shard).setReceipt({
+  const news = await hubStub(c.env, shard).setReceipt({
     userId,
     roomId,
     type,
@@ -74,6 +75,7 @@ async function setReceipt(
     ts: Date.now(),
     ...(threadId === undefined ? {} : { threadId }),
   })
+  if (news) await tellOtherShards(c.env, shard, (hub) => hub.applyReceipt(news))
 }
 
 // The marker is account data of the room that only this server's endpoints may write.

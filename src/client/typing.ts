@@ -6,6 +6,7 @@ import { MatrixError } from '../errors.ts'
 import type { App } from '../http/app-type.ts'
 import { jsonBody } from '../http/json-body.ts'
 import { requireSession } from '../http/session.ts'
+import { tellOtherShards } from './other-shards.ts'
 import { roomParam } from './own-user.ts'
 import { textParam } from './path-params.ts'
 
@@ -24,7 +25,9 @@ export function typingRoutes(app: App): void {
     }
     const roomId = roomParam(c)
     const { typing, timeout } = await jsonBody(c, body)
-    await hubStub(c.env, shard).setTyping({ userId, roomId, typing, timeout })
+    const request = { userId, roomId, typing, timeout }
+    await hubStub(c.env, shard).setTyping(request)
+    await tellOtherShards(c.env, shard, (hub) => hub.applyTyping(request))
     return c.json({})
   })
 }

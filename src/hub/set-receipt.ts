@@ -15,15 +15,25 @@ export interface ReceiptRequest {
   readonly threadId?: string
   /** Milliseconds. */
   readonly ts: number
+  /** The event's position in the room, for shards that may not know the event. */
+  readonly position?: number
 }
 
-/** Stores a receipt, if it is newer than the one before, clears the unread counts it covers and tells the room. */
-export function setReceipt(hub: HubContext, request: ReceiptRequest): void {
+/**
+ * Stores a receipt, if it is newer than the one before, and wakes those of this shard who see it. Answers the receipt
+ * with its position where others see it too, undefined for private and older ones.
+ */
+export function setReceipt(hub: HubContext, request: ReceiptRequest): ReceiptRequest | undefined {
   const rid = internRoom(hub, request.roomId)
-  const read = roomPositionOf(hub, rid, request.eventId)
+  const read = roomPositionOf(hub, rid, request.eventId) ?? request.position
   const known = knownReceipt(hub, rid, request)
+  const news = { ...request, ...(read === undefined ? {} : { position: read }) }
+  const isPrivate = request.type === 'm.read.private'
   // Receipts move forward only. An event that this shard was never told about is taken as it is.
-  if (known !== undefined && read !== undefined && read <= known) return
+  if (known !== undefined && read !== undefined && read <= known) {
+    // One that comes again may not have reached the others.
+    return read === known && !isPrivate ? news : undefined
+  }
   transact(hub, () => {
     hub.sql.exec(
       `INSERT OR REPLACE INTO receipts (rid, user_id, type, thread, event_id, ts, room_pos, pos)
@@ -39,6 +49,7 @@ export function setReceipt(hub: HubContext, request: ReceiptRequest): void {
     )
   })
   wakeReaders(hub, rid, request)
+  return isPrivate ? undefined : news
 }
 
 function knownReceipt(hub: HubContext, rid: number, request: ReceiptRequest): number | undefined {
