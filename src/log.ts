@@ -4,6 +4,10 @@ export type LogEvent =
   | { event: 'request_failed'; method: string; path: string; error: string; stack?: string }
   | { event: 'fan_out_failed'; room_id: string; shard: number; error: string }
   | { event: 'fan_out_retried'; room_id: string; events: number }
+  | { event: 'missing_events_failed'; room_id: string; server: string; error: string }
+  | { event: 'pdu_refused'; room_id: string; event_id: string; server: string; outcome: string; rule: string; reason: string }
+  | { event: 'edu_ignored'; server: string; error: string }
+  | { event: 'transaction_room_failed'; room_id: string; server: string; error: string }
   | { event: 'index_failed'; room_id: string; error: string }
   | { event: 'keys_not_fetched'; server_name: string; error: string }
   | { event: 'user_registered'; user_id: string }

@@ -2,11 +2,13 @@
 
 import * as v from 'valibot'
 import { roomStub } from '../env.ts'
+import { fillGap } from '../federation/receive/fill-gap.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { queryParams } from '../http/json-body.ts'
 import { requireSession } from '../http/session.ts'
 import type { RoomId } from '../matrix/event.ts'
 import type { MessagesRequest, StreamToken } from '../room/messages.ts'
+import type { ReadAnswer } from '../room/read-answer.ts'
 import { roomParam } from './own-user.ts'
 import {
   answerOf,
@@ -35,8 +37,17 @@ export function roomMessagesRoutes(app: App): void {
     // A forgotten room is none of the user's business any more, whatever else is wrong with the request.
     if (c.req.query('dir') === undefined) await refuseForgotten(c, roomId)
     const request = await messagesRequest(c, roomId)
-    return answerOf(c, roomId, await roomStub(c.env, roomId).messages(viewerOf(c), request))
+    return answerOf(c, roomId, await page(c, roomId, request))
   })
+}
+
+// A page that would begin with a gap is asked for again when other servers have filled it, or else goes on beyond it.
+async function page(c: AppContext, roomId: RoomId, request: MessagesRequest): Promise<ReadAnswer> {
+  const room = roomStub(c.env, roomId)
+  const answer: ReadAnswer = await room.messages(viewerOf(c), request)
+  if (!answer.gap) return answer
+  const filled = await fillGap(c.env, roomId, answer.gap)
+  return await room.messages(viewerOf(c), { ...request, overGaps: !filled })
 }
 
 async function messagesRequest(c: AppContext, roomId: RoomId): Promise<MessagesRequest> {

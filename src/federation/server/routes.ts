@@ -4,6 +4,7 @@ import type { App } from '../../http/app-type.ts'
 import { notaryRoutes } from './notary.ts'
 import { federationRouter } from './router.ts'
 import { serverKeyRoutes } from './server-keys.ts'
+import { transactionRoutes } from './transactions.ts'
 import { versionRoutes } from './version.ts'
 
 /** Adds the routes that other servers ask for. */
@@ -11,5 +12,6 @@ export function federationRoutes(app: App): void {
   const router = federationRouter(app)
   notaryRoutes(router)
   serverKeyRoutes(router)
+  transactionRoutes(router)
   versionRoutes(router)
 }

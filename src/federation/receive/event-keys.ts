@@ -1,0 +1,47 @@
+// The keys to verify events with, fetched before the events are handed to their room.
+
+import type { Env } from '../../env.ts'
+import { parseEventId, parseUserId, serverNameOf } from '../../matrix/identifiers.ts'
+import type { ServerName } from '../../matrix/event.ts'
+import { type JsonObject, objectProperty, property, stringProperty } from '../../matrix/json.ts'
+import { isEd25519KeyId } from '../../matrix/signing.ts'
+import type { ServerKeySet } from '../../room/receive-pdu.ts'
+import { type KeyRequest, keysFor } from '../client/key-ring.ts'
+
+// More signatures of one server than that are not looked for.
+const mostKeysPerServer = 4
+
+/** The keys that may be needed for these events, whatever their room version. */
+export async function eventKeys(env: Env, pdus: readonly JsonObject[]): Promise<ServerKeySet> {
+  return await keysFor(env, pdus.flatMap(keyRequests))
+}
+
+function keyRequests(pdu: JsonObject): KeyRequest[] {
+  const signatures = objectProperty(pdu, 'signatures')
+  const signedAt = property(pdu, 'origin_server_ts')
+  return signers(pdu).flatMap((serverName) =>
+    Object.keys(objectProperty(signatures, serverName) ?? {})
+      .filter(isEd25519KeyId)
+      .slice(0, mostKeysPerServer)
+      .map((keyId) => ({
+        serverName,
+        keyId,
+        minimumValidUntilTs: typeof signedAt === 'number' ? signedAt : 0,
+      })),
+  )
+}
+
+// The sender's server; in versions 1 and 2 that of the event id; that of who authorised a restricted join. A third-party
+// invite may be signed by any one server: the first that is named.
+function signers(pdu: JsonObject): ServerName[] {
+  const sender = parseUserId(stringProperty(pdu, 'sender') ?? '')
+  const eventId = parseEventId(stringProperty(pdu, 'event_id') ?? '')
+  const content = objectProperty(pdu, 'content')
+  const authoriser = parseUserId(stringProperty(content, 'join_authorised_via_users_server') ?? '')
+  const named = [
+    sender && serverNameOf(sender),
+    eventId && serverNameOf(eventId),
+    authoriser && serverNameOf(authoriser),
+  ]
+  return [...new Set(named.filter((serverName) => serverName !== undefined))]
+}

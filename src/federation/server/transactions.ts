@@ -1,0 +1,105 @@
+// Transactions of other servers: events grouped by room, each room at its own pace, and ephemeral data.
+// Specification: server-server API, "Transactions", "PDUs", "EDUs".
+
+import { MatrixError } from '../../errors.ts'
+import type { Env } from '../../env.ts'
+import { isMatrixError } from '../../errors.ts'
+import { errorMessage, log } from '../../log.ts'
+import type { RoomId, ServerName } from '../../matrix/event.ts'
+import { parseRoomId } from '../../matrix/identifiers.ts'
+import { isJsonObject, type JsonObject, type JsonValue, property, stringProperty } from '../../matrix/json.ts'
+import type { Receipt } from '../../room/receive-pdu.ts'
+import type { FederationRequest } from '../../http/federation-auth.ts'
+import { receiveInRoom } from '../receive/receive-in-room.ts'
+import { receiveEdus } from './edus.ts'
+import type { FederationRouter } from './router.ts'
+
+const mostPdus = 50
+const mostEdus = 100
+// What is not done by then goes on after the answer; the sender has handed it over.
+const longestAnswerMs = 25_000
+
+export function transactionRoutes(router: FederationRouter): void {
+  // https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv1sendtxnid
+  router.put(
+    '/_matrix/federation/v1/send/:txnId',
+    async (c, request) => {
+      const pdus = objectsOf(request, 'pdus', mostPdus)
+      const edus = objectsOf(request, 'edus', mostEdus)
+      const results: JsonObject = {}
+      const work = Promise.all([
+        ...[...byRoom(pdus)].map(([roomId, ofRoom]) =>
+          receiveRoom(c.env, request.origin, roomId, ofRoom, results),
+        ),
+        receiveEdus(c.env, request.origin, edus),
+      ])
+      c.executionCtx.waitUntil(work)
+      await Promise.race([work, scheduler.wait(longestAnswerMs)])
+      return c.json({ pdus: results })
+    },
+    // Fifty events of 64 KiB, and what is around them.
+    { maxBytes: 6 * 1024 * 1024 },
+  )
+}
+
+/** The objects of a list in the body. Those with numbers that canonical JSON has no form for are left out. */
+function objectsOf({ content, faults }: FederationRequest, key: 'pdus' | 'edus', most: number): JsonObject[] {
+  const list = property(content, key) ?? []
+  if (!Array.isArray(list)) throw new MatrixError('M_BAD_JSON', 400, `Invalid field ${key}: not a list`)
+  if (list.length > most) throw new MatrixError('M_TOO_LARGE', 413, `${key} holds more than ${most} entries`)
+  const faulty = new Set(faults.filter(({ path }) => path[0] === key).map(({ path }) => path[1]))
+  return list.filter((item: JsonValue, i): item is JsonObject => isJsonObject(item) && !faulty.has(i))
+}
+
+function byRoom(pdus: readonly JsonObject[]): Map<RoomId, JsonObject[]> {
+  const rooms = new Map<RoomId, JsonObject[]>()
+  for (const pdu of pdus) {
+    const roomId = parseRoomId(stringProperty(pdu, 'room_id') ?? '')
+    // Without a room nothing can be said of an event, not even its id.
+    if (roomId) rooms.set(roomId, [...(rooms.get(roomId) ?? []), pdu])
+  }
+  return rooms
+}
+
+/** Receives the events of one room and notes what became of each. Never throws: one room does not fail the others. */
+async function receiveRoom(
+  env: Env,
+  origin: ServerName,
+  roomId: RoomId,
+  pdus: readonly JsonObject[],
+  results: JsonObject,
+): Promise<void> {
+  try {
+    for (const receipt of await receiveInRoom(env, origin, roomId, pdus))
+      note(origin, roomId, receipt, results)
+  } catch (error) {
+    // Not our room, or shut out of it: there is no event id to answer with. Anything else is ours to look at.
+    if (!isMatrixError(error)) {
+      log({ event: 'transaction_room_failed', room_id: roomId, server: origin, error: errorMessage(error) })
+    }
+  }
+}
+
+function note(origin: ServerName, roomId: RoomId, receipt: Receipt, results: JsonObject): void {
+  const refusal = refusalOf(receipt)
+  const eventId = 'eventId' in receipt ? receipt.eventId : undefined
+  if (eventId) results[eventId] = refusal ? { error: refusal.reason } : {}
+  if (!refusal) return
+  const { outcome } = receipt
+  log({ event: 'pdu_refused', room_id: roomId, event_id: eventId ?? '', server: origin, outcome, ...refusal })
+}
+
+function refusalOf(receipt: Receipt): { rule: string; reason: string } | undefined {
+  switch (receipt.outcome) {
+    case 'accepted':
+    case 'known':
+    // What became of it is no business of other servers.
+    case 'soft-failed':
+      return undefined
+    case 'incomplete':
+      return { rule: 'incomplete', reason: 'what the event builds upon cannot be had' }
+    case 'rejected':
+    case 'dropped':
+      return { rule: receipt.rule, reason: receipt.reason }
+  }
+}
