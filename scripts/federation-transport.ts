@@ -52,7 +52,7 @@ export function federationTransport(options: FederationOptions = {}): NodeHandle
   const network = openNetwork(options)
   return async (request, response) => {
     const body: Buffer[] = await request.toArray()
-    // The Worker has lost patience, or its client.
+    // The Worker has lost patience, or its client has.
     const abort = new AbortController()
     response.once('close', () => abort.abort())
     try {
