@@ -9,6 +9,8 @@ export interface Server {
   readonly url: string
   /** Its data folder. */
   readonly data: string
+  /** The process id of the launcher. workerd is its child. */
+  readonly pid: () => number | undefined
   /** Kills the whole process group at once, without time to tidy up, as a power failure would. */
   readonly kill: () => Promise<void>
   /** Starts it again on the same data and port. */
@@ -34,6 +36,7 @@ export async function startServer(): Promise<Server> {
   return {
     url: launched.url,
     data,
+    pid: () => launched.child.pid,
     async kill() {
       await launched.end('SIGKILL', 'group')
     },

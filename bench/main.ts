@@ -1,0 +1,56 @@
+// `npm run bench`: how fast the server is, what operations cost on Cloudflare, and what that makes in a day.
+// bench/README.md says how to read it.
+
+import { parseArgs } from 'node:util'
+import { dailyBill } from './bill.ts'
+import { costNames, measureCosts, type Cost } from './costs.ts'
+import { measureSpeed, speedNames, type SpeedResult } from './speed.ts'
+import { billTable, costTable, row, speedRow } from './tables.ts'
+
+const help = `npm run bench -- [options]
+
+  --only NAME   only what has NAME in its name, such as 'sync', 'speed' or 'costs'
+  --json        the figures as JSON
+  --help        this text
+
+speed: ${speedNames.join(', ')}
+costs: ${costNames.join(', ')}`
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { only: { type: 'string', default: '' }, json: { type: 'boolean' }, help: { type: 'boolean' } },
+  })
+  if (values.help) return print(help)
+  const { only, json = false } = values
+  const say = json ? () => undefined : print
+
+  const speed: SpeedResult[] = []
+  if (only !== 'costs') {
+    await measureSpeed(only === 'speed' ? '' : only, (result) => {
+      if (speed.length === 0) say(row('speed', ['p50', 'p95']))
+      speed.push(result)
+      say(speedRow(result))
+    })
+  }
+  const costs: Cost[] = []
+  if (only !== 'speed') {
+    const most = await measureCosts(only === 'costs' ? '' : only, (cost) => costs.push(cost))
+    if (costs.length > 0) say(`\n${costTable(costs)}`)
+    if (most) say(`most subrequests of one invocation: ${most.subrequests} (${most.invocation})`)
+  }
+  if (speed.length + costs.length === 0) throw new Error(`nothing has '${only}' in its name`)
+  const bill = dailyBill(costs)
+  if (bill) say(`\n${billTable(bill)}`)
+  if (json) print(JSON.stringify({ speed, costs, ...(bill ? { bill } : {}) }, undefined, 2))
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+try {
+  await main()
+} catch (error) {
+  console.error(`bench: ${error instanceof Error ? error.message : String(error)}`)
+  process.exitCode = 1
+}
