@@ -81,14 +81,18 @@ async function tellNext(room: RoomContext, shard: number): Promise<void> {
   const live = livePosition(room)
   const { events, last } = untold(room, told, live)
   if (events.length > 0) {
-    const news = events.map((stored) => eventNews(room, stored))
+    const news = events.map((stored) => eventNews(room, stored, shard))
     await hubStub(room.env, shard).applyRoomNews({ roomId: identity(room).roomId, events: news })
   }
   acknowledge(room, sinkOf(shard), last)
 }
 
 /** The next accepted events after `told`, and the position up to which they are all. */
-function untold(room: RoomContext, told: number, live: number): { events: StoredEvent[]; last: number } {
+export function untold(
+  room: RoomContext,
+  told: number,
+  live: number,
+): { events: StoredEvent[]; last: number } {
   if (live - told > eventsPerCall) {
     const events = eventsBetween(room, told + 1, live, 'f', eventsPerCall)
     return { events, last: events.length < eventsPerCall ? live : (events.at(-1)?.eid ?? live) }
@@ -98,7 +102,7 @@ function untold(room: RoomContext, told: number, live: number): { events: Stored
   return { events: events.filter(({ status }) => status === eventStatus.accepted), last: live }
 }
 
-function eventNews(room: RoomContext, stored: StoredEvent): EventNews {
+function eventNews(room: RoomContext, stored: StoredEvent, shard: number): EventNews {
   const { event, eid } = stored
   const resolved = stored.stateBefore !== eid - 1 || stored.stateAfter !== eid
   // A plain message on the line changes no state.
@@ -118,7 +122,7 @@ function eventNews(room: RoomContext, stored: StoredEvent): EventNews {
     resolved,
     ...(senderMember ? { senderMember } : {}),
     memberships: changes
-      .filter((change) => isLocal(room, change.userId))
+      .filter((change) => isOfShard(room, change.userId, shard))
       .map((change) => membershipNews(room, stored, change)),
     push: pushFacts(room, stored),
   }
@@ -133,8 +137,14 @@ function firstPositionOf(room: RoomContext, { eid, event, prev }: StoredEvent): 
   return (row.eid ?? 0) + 1
 }
 
-function isLocal(room: RoomContext, userId: string): boolean {
-  return userId.endsWith(`:${room.serverName}`)
+// Each shard is told about its own users alone.
+function isOfShard(room: RoomContext, userId: string, shard: number): boolean {
+  if (!userId.endsWith(`:${room.serverName}`)) return false
+  if (config(room.env).hubShards === 1) return true
+  return (
+    room.sql.exec('SELECT 1 FROM local_users WHERE user_id = ? AND shard = ?', userId, shard).toArray()
+      .length > 0
+  )
 }
 
 function memberEvent(room: RoomContext, stored: StoredEvent, userId: UserId): JsonObject | undefined {

@@ -160,6 +160,8 @@ it('an older receipt replaces no newer one on either shard', async () => {
 it('typing comes and goes both ways', async () => {
   for (const [typist, other] of pairs()) {
     const { userId } = typist.account
+    // What they typed themselves before is news to them as well.
+    await sync(other)
     for (const typing of [true, false]) {
       const waiting = until(other, ephemeral('m.typing'))
       await typist.client.inRoom('PUT', roomId, `typing/${userId}`, { typing, timeout: 30_000 })

@@ -89,17 +89,11 @@ function note(origin: ServerName, roomId: RoomId, receipt: Receipt, results: Jso
   log({ event: 'pdu_refused', room_id: roomId, event_id: eventId ?? '', server: origin, outcome, ...refusal })
 }
 
+// What became of an accepted event, soft-failed or not, is no business of other servers.
 function refusalOf(receipt: Receipt): { rule: string; reason: string } | undefined {
-  switch (receipt.outcome) {
-    case 'accepted':
-    case 'known':
-    // What became of it is no business of other servers.
-    case 'soft-failed':
-      return undefined
-    case 'incomplete':
-      return { rule: 'incomplete', reason: 'what the event builds upon cannot be had' }
-    case 'rejected':
-    case 'dropped':
-      return { rule: receipt.rule, reason: receipt.reason }
+  if (receipt.outcome === 'incomplete') {
+    return { rule: 'incomplete', reason: 'what the event builds upon cannot be had' }
   }
+  if (receipt.outcome !== 'rejected' && receipt.outcome !== 'dropped') return undefined
+  return { rule: receipt.rule, reason: receipt.reason }
 }
