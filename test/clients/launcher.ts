@@ -32,7 +32,14 @@ export async function startServer(): Promise<Server> {
     'rate-limits': 'off',
   }
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
-  let launched = await launch(args)
+  const remove = async () => {
+    killLaunched()
+    await rm(data, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+  }
+  let launched = await launch(args).catch(async (error: unknown) => {
+    await remove()
+    throw error
+  })
   return {
     url: launched.url,
     data,
@@ -43,9 +50,6 @@ export async function startServer(): Promise<Server> {
     async restart() {
       launched = await launch(args)
     },
-    async remove() {
-      killLaunched()
-      await rm(data, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
-    },
+    remove,
   }
 }
