@@ -4,6 +4,7 @@ import { Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { syncRoutes } from './client/sync.ts'
 import { synapseRegisterRoutes } from './admin/synapse-register.ts'
+import { accountStatusRoutes } from './client/account-status.ts'
 import { accountDataRoutes } from './client/account-data.ts'
 import { accountDeactivationRoutes } from './client/account-deactivation.ts'
 import { accountPasswordRoutes } from './client/account-password.ts'
@@ -16,6 +17,7 @@ import { filterRoutes } from './client/filter.ts'
 import { loginFallbackRoutes } from './client/login-fallback.ts'
 import { loginRoutes } from './client/login.ts'
 import { logoutRoutes } from './client/logout.ts'
+import { openidRoutes } from './client/openid.ts'
 import { presenceRoutes } from './client/presence.ts'
 import { profileRoutes } from './client/profile.ts'
 import { pushRuleRoutes } from './client/push-rules.ts'
@@ -67,6 +69,7 @@ export function createApp(): App {
   accountDataRoutes(app)
   accountDeactivationRoutes(app)
   accountPasswordRoutes(app)
+  accountStatusRoutes(app)
   administrativeContactRoutes(app)
   authFallbackRoutes(app)
   capabilitiesRoutes(app)
@@ -78,6 +81,7 @@ export function createApp(): App {
   loginRoutes(app)
   logoutRoutes(app)
   mediaRoutes(app)
+  openidRoutes(app)
   presenceRoutes(app)
   profileRoutes(app)
   pushRuleRoutes(app)

@@ -22,6 +22,7 @@ export function capabilitiesRoutes(app: App): void {
         'm.3pid_changes': { enabled: false },
         'm.get_login_token': { enabled: true },
         'm.forget_forced_upon_leave': { enabled: false },
+        'org.matrix.msc3720.account_status': { enabled: true },
       },
     }),
   )

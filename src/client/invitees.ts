@@ -26,8 +26,8 @@ export async function invitees(env: Env, userIds: readonly UserId[]): Promise<Lo
   return members
 }
 
-// Since v1.18: users may refuse all invites.
-async function refuseBlocked(env: Env, { userId, shard }: LocalMember): Promise<void> {
+/** Since v1.18: users may refuse all invites. M_INVITE_BLOCKED (403). */
+export async function refuseBlocked(env: Env, { userId, shard }: LocalMember): Promise<void> {
   const stored = await hubStub(env, shard).getAccountData(userId, null, 'm.invite_permission_config')
   const content: unknown = stored === undefined ? undefined : JSON.parse(stored)
   if (isJsonObject(content) && property(content, 'default_action') === 'block') {

@@ -2,10 +2,10 @@
 
 import * as v from 'valibot'
 import { config } from '../config.ts'
-import { roomStub } from '../env.ts'
+import { type Env, roomStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
-import { jsonBody, queryParams } from '../http/json-body.ts'
+import { checked, jsonBody, jsonObject, queryParams } from '../http/json-body.ts'
 import { refuseSuspended, requireSession } from '../http/session.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import {
@@ -22,11 +22,11 @@ import { roomParam } from './own-user.ts'
 const longestPage = 500
 const defaultPage = 100
 const serverParam = v.looseObject({ server: v.optional(v.string()) })
-const listParams = v.looseObject({
-  ...serverParam.entries,
+const pageParams = v.looseObject({
   limit: v.optional(v.pipe(v.string(), v.digits(), v.transform(Number))),
   since: v.optional(v.string()),
 })
+const listParams = v.looseObject({ ...serverParam.entries, ...pageParams.entries })
 const searchBody = v.looseObject({
   limit: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
   since: v.optional(v.string()),
@@ -44,29 +44,14 @@ const searchBody = v.looseObject({
 export function roomDirectoryRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3publicrooms
   app.get('/_matrix/client/v3/publicRooms', async (c) => {
-    const { limit, since, server } = queryParams(c, listParams)
-    refuseRemote(c, server)
-    return c.json(await page(c, { limit: pageSize(limit), ...placeOf(since) }))
+    refuseRemote(c, queryParams(c, listParams).server)
+    return c.json(await listDirectory(c.env, c.req.query()))
   })
 
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3publicrooms
   app.post('/_matrix/client/v3/publicRooms', requireSession(), async (c) => {
     refuseRemote(c, queryParams(c, serverParam).server)
-    const body = await jsonBody(c, searchBody, { optional: true })
-    // No room of this server belongs to another network.
-    if (body.third_party_instance_id !== undefined && body.include_all_networks !== true) {
-      return c.json({ chunk: [], total_room_count_estimate: 0 })
-    }
-    const term = body.filter?.generic_search_term
-    const types = body.filter?.room_types
-    return c.json(
-      await page(c, {
-        limit: pageSize(body.limit),
-        ...placeOf(body.since),
-        ...(term === undefined ? {} : { searchTerm: term }),
-        ...(types === undefined ? {} : { roomTypes: types }),
-      }),
-    )
+    return c.json(await searchDirectory(c.env, await jsonObject(c, { optional: true })))
   })
 
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3directorylistroomroomid
@@ -90,6 +75,29 @@ export function roomDirectoryRoutes(app: App): void {
   })
 }
 
+/** A page of this server's directory, as query parameters ask for it. M_INVALID_PARAM. */
+export async function listDirectory(env: Env, query: Record<string, string>): Promise<JsonObject> {
+  const { limit, since } = checked(pageParams, query, 'M_INVALID_PARAM')
+  return await page(env, { limit: pageSize(limit), ...placeOf(since) })
+}
+
+/** A page of this server's directory, as the body of a POST asks for it. M_BAD_JSON, M_INVALID_PARAM. */
+export async function searchDirectory(env: Env, content: JsonObject): Promise<JsonObject> {
+  const body = checked(searchBody, content, 'M_BAD_JSON')
+  // No room of this server belongs to another network.
+  if (body.third_party_instance_id !== undefined && body.include_all_networks !== true) {
+    return { chunk: [], total_room_count_estimate: 0 }
+  }
+  const term = body.filter?.generic_search_term
+  const types = body.filter?.room_types
+  return await page(env, {
+    limit: pageSize(body.limit),
+    ...placeOf(body.since),
+    ...(term === undefined ? {} : { searchTerm: term }),
+    ...(types === undefined ? {} : { roomTypes: types }),
+  })
+}
+
 function refuseRemote(c: AppContext, server: string | undefined): void {
   if (server !== undefined && server !== config(c.env).serverName) remoteDirectory(server)
 }
@@ -98,10 +106,10 @@ function pageSize(limit: number | undefined): number {
   return limit === undefined || limit === 0 ? defaultPage : Math.min(limit, longestPage)
 }
 
-async function page(c: AppContext, query: DirectoryQuery): Promise<JsonObject> {
+async function page(env: Env, query: DirectoryQuery): Promise<JsonObject> {
   const [{ rooms, more }, total] = await Promise.all([
-    findPublishedRooms(c.env, query),
-    countPublishedRooms(c.env, query),
+    findPublishedRooms(env, query),
+    countPublishedRooms(env, query),
   ])
   // Paging backwards, there is what was come from after the page; forwards, before it.
   const hasNext = query.before !== undefined || more

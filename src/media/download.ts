@@ -12,7 +12,8 @@ import {
 } from './requested-media.ts'
 import { serveContent } from './serve-content.ts'
 
-const downloadQuery = v.object({ timeout_ms: timeoutParam })
+/** The query string of a download. */
+export const downloadQuery = v.object({ timeout_ms: timeoutParam })
 
 /** GET /download/{serverName}/{mediaId} and the same with a file name, with authentication and the old ones without. */
 export function downloadRoutes(app: App): void {

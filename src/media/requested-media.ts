@@ -2,6 +2,7 @@
 
 import * as v from 'valibot'
 import { config } from '../config.ts'
+import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { AppContext } from '../http/app-type.ts'
 import { findMedia, type Media } from '../storage/media.ts'
@@ -20,9 +21,16 @@ export const timeoutParam = v.optional(
 
 /** The media of the path. M_NOT_FOUND, or 504 M_NOT_YET_UPLOADED when no content arrives in `timeout` milliseconds. */
 export async function requestedMedia(c: AppContext, timeout = standardWait): Promise<MediaWithContent> {
+  // Media of other servers comes with federation.
+  if (c.req.param('serverName') !== config(c.env).serverName) throw notFound()
+  return await ownMedia(c.env, c.req.param('mediaId') ?? '', timeout)
+}
+
+/** Media of this server. M_NOT_FOUND, or 504 M_NOT_YET_UPLOADED when no content arrives in `timeout` milliseconds. */
+export async function ownMedia(env: Env, mediaId: string, timeout = standardWait): Promise<MediaWithContent> {
   const deadline = Date.now() + Math.min(timeout, longestWait)
   for (let step = 250; ; step = Math.min(step * 2, longestStep)) {
-    const media = await localMedia(c)
+    const media = await localMedia(env, mediaId)
     if (hasContent(media)) return media
     const rest = deadline - Date.now()
     if (rest <= 0) throw notYetUploaded()
@@ -35,16 +43,15 @@ export async function requestedMedia(c: AppContext, timeout = standardWait): Pro
  * operator wants that. They never wait.
  */
 export async function unauthenticatedMedia(c: AppContext): Promise<MediaWithContent> {
-  const media = await localMedia(c)
+  if (c.req.param('serverName') !== config(c.env).serverName) throw notFound()
+  const media = await localMedia(c.env, c.req.param('mediaId') ?? '')
   if (!hasContent(media)) throw notYetUploaded()
   if (!mediaConfig(c.env).unauthenticated) throw notFound()
   return media
 }
 
-async function localMedia(c: AppContext): Promise<Media> {
-  // Media of other servers comes with federation.
-  if (c.req.param('serverName') !== config(c.env).serverName) throw notFound()
-  const media = await findMedia(c.env, c.req.param('mediaId') ?? '')
+async function localMedia(env: Env, mediaId: string): Promise<Media> {
+  const media = await findMedia(env, mediaId)
   if (!media || (media.object === null && (media.expiresAt ?? 0) <= Date.now())) throw notFound()
   return media
 }

@@ -27,7 +27,8 @@ const pixels = v.pipe(
   v.regex(/^[1-9]\d{0,4}$/, 'must be a number of pixels'),
   v.transform(Number),
 )
-const thumbnailQuery = v.object({
+/** The query string of a request for a thumbnail. */
+export const thumbnailQuery = v.object({
   width: pixels,
   height: pixels,
   method: v.optional(v.picklist(['crop', 'scale']), 'scale'),
@@ -55,7 +56,13 @@ export function thumbnailRoutes(app: App): void {
   })
 }
 
-async function thumbnail(c: AppContext, media: MediaWithContent, query: ThumbnailQuery): Promise<Response> {
+/** A thumbnail of an image. M_UNKNOWN (400) for what is none, M_TOO_LARGE (413). */
+export async function thumbnail(
+  c: AppContext,
+  media: MediaWithContent,
+  query: ThumbnailQuery,
+  request: Request = c.req.raw,
+): Promise<Response> {
   const size = offeredSize(query)
   const key = `thumbnails/${media.object.replace('media/', '')}/${thumbnailName(size, query.animated)}`
   const kept = await c.env.MEDIA.get(key)
@@ -66,7 +73,7 @@ async function thumbnail(c: AppContext, media: MediaWithContent, query: Thumbnai
   const mayMove = query.animated === 'true' || !info.animated
   if (mayMove && (!size || isSmaller(info, size))) {
     const contentType = `image/${info.format}` as const
-    return await serveContent(c.env.MEDIA, c.req.raw, { ...media, contentType, filename: name(contentType) })
+    return await serveContent(c.env.MEDIA, request, { ...media, contentType, filename: name(contentType) })
   }
   const made = await makeThumbnail(
     c,

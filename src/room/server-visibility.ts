@@ -18,11 +18,6 @@ export interface ServerView {
   readonly sees: (stored: StoredEvent) => boolean
 }
 
-/** Whether a server may see an event. For more than one event `serverViewOf` is cheaper. */
-export function serverMaySee(room: RoomContext, serverName: ServerName, stored: StoredEvent): boolean {
-  return serverViewOf(room, serverName).sees(stored)
-}
-
 /** The view of a server. Those that are not in the room see nothing. */
 export function serverViewOf(room: RoomContext, serverName: ServerName): ServerView {
   if (!isServerInRoom(room, serverName)) return { sees: () => false }
