@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { config } from '../config.ts'
 import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
+import { canonicalJson } from '../matrix/canonical-json.ts'
 import { roomVersion, type RoomVersionId } from '../matrix/room-version.ts'
 import { signingKeyFromSeed } from '../matrix/signing.ts'
 import { type DurableMigration, migrate } from '../storage/durable-migrations.ts'
@@ -93,7 +94,7 @@ export class ServerKeys extends DurableObject<Env> {
     return JSON.stringify(pdu)
   }
 
-  /** What we publish about our keys, signed by each in use, as JSON text. */
+  /** What we publish about our keys, signed by each in use, as canonical JSON. */
   keyAnswer(): string {
     const keys = this.ctx.storage.sql
       .exec<{ key_id: string; seed: ArrayBuffer; expired_ts: number | null }>(
@@ -101,7 +102,9 @@ export class ServerKeys extends DurableObject<Env> {
       )
       .toArray()
       .map((row) => ({ keyId: row.key_id, seed: new Uint8Array(row.seed), expiredTs: row.expired_ts }))
-    return JSON.stringify(ownKeyAnswer(config(this.env).serverName, keys, Date.now()))
+    const answer = ownKeyAnswer(config(this.env).serverName, keys, Date.now())
+    // Whoever checks the text as it is, without sorting its keys, finds it signed all the same.
+    return canonicalJson(answer, { strict: true })
   }
 
   /**

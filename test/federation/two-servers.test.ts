@@ -1,6 +1,9 @@
 // Two servers of ours, which talk to each other over TLS.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { checkKeyAnswer } from '../../src/federation/client/key-answer.ts'
+import { canonicalJson } from '../../src/matrix/canonical-json.ts'
+import type { ServerName } from '../../src/matrix/event.ts'
 import type { JsonObject } from '../../src/matrix/json.ts'
 import { implementation } from '../../src/version.ts'
 import packageJson from '../../package.json' with { type: 'json' }
@@ -138,6 +141,17 @@ describe('a request fails with what is wrong', () => {
     const proxy = await call(one, { destination: fake.serverName, path: '/_matrix/proxy' })
     expect(proxy.body).toMatchObject({ status: 502, body: {} })
   })
+})
+
+test('a server publishes a key that others can take, in canonical form, whichever key is asked for', async () => {
+  for (const path of ['/_matrix/key/v2/server', '/_matrix/key/v2/server/ed25519%3Aold']) {
+    const text = await (await one.fetch(path)).text()
+    const document = JSON.parse(text) as JsonObject
+    expect(text).toBe(canonicalJson(document, { strict: true }))
+    const [key, ...more] = checkKeyAnswer(document, one.serverName as ServerName, Date.now()) ?? []
+    expect(key?.validUntilTs).toBeGreaterThan(Date.now() + 3_600_000)
+    expect(more).toEqual([])
+  }
 })
 
 test('a key is published before it signs, and expires after it was replaced', async () => {
