@@ -45,7 +45,12 @@ export interface RoomIdentity {
 export interface Signer {
   readonly keyId: string
   readonly key: SigningKey
+  /** When it was asked for, in milliseconds. */
+  readonly since: number
 }
+
+// A rotated key is published before it is used, and the old one stays valid for far longer than this.
+const signerAgeMs = 5 * 60_000
 
 export interface LiveEnd {
   /** The highest live position, 0 in an empty room; undefined until read. */
@@ -147,12 +152,12 @@ export function adoptIdentity(room: RoomContext, made: RoomIdentity): void {
 }
 
 /**
- * The server's signing key, kept in memory after the first call. The only await on the way of an event, and only in
- * a room that was just loaded.
+ * The server's signing key, kept in memory for minutes. The only await on the way of an event, and only in a room that
+ * was just loaded or has not asked for long.
  */
 export async function ensureSigner(room: RoomContext): Promise<Signer> {
-  if (room.signer) return room.signer
+  if (room.signer && room.now() - room.signer.since < signerAgeMs) return room.signer
   const { keyId, seed } = await serverKeysStub(room.env).signingKey()
-  room.signer = { keyId, key: signingKeyFromSeed(seed) }
+  room.signer = { keyId, key: signingKeyFromSeed(seed), since: room.now() }
   return room.signer
 }
