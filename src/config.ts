@@ -12,6 +12,8 @@ export interface Config {
   readonly defaultRoomVersion: RoomVersionId
   readonly hubShards: number
   readonly roomsPerSync: number
+  /** How many requests to other servers the FederationSender may have waiting at once. */
+  readonly senderConnections: number
   /** Whom to ask for keys of servers that do not answer, in this order. */
   readonly keyNotaries: readonly ServerName[]
   /** Whether users are shown who is online. */
@@ -41,6 +43,7 @@ function readConfig(env: Env): Config {
     defaultRoomVersion: version.id,
     hubShards: integer('HUB_SHARDS', env.HUB_SHARDS, 64),
     roomsPerSync: integer('ROOMS_PER_SYNC', env.ROOMS_PER_SYNC, 10_000),
+    senderConnections: integer('SENDER_CONNECTIONS', env.SENDER_CONNECTIONS, 1000),
     keyNotaries: serverNames('KEY_NOTARIES', env.KEY_NOTARIES),
     presence: oneOf('PRESENCE', env.PRESENCE, ['on', 'off']) === 'on',
   }

@@ -1,5 +1,6 @@
 // The bindings of the Worker, as wrangler.toml declares them, and one typed accessor per Durable Object.
 
+import type { FederationSender } from './federation/sender/federation-sender.ts'
 import type { Hub } from './hub/hub.ts'
 import type { PasswordHasher } from './keys/password-hasher.ts'
 import type { ServerKeys } from './keys/server-keys.ts'
@@ -13,6 +14,7 @@ export interface Env {
   readonly HUB: DurableObjectNamespace<Hub>
   readonly SERVER_KEYS: DurableObjectNamespace<ServerKeys>
   readonly PASSWORD_HASHER: DurableObjectNamespace<PasswordHasher>
+  readonly FEDERATION_SENDER: DurableObjectNamespace<FederationSender>
   readonly LOGIN_LIMIT: RateLimit
   readonly REGISTER_LIMIT: RateLimit
   readonly SEND_LIMIT: RateLimit
@@ -32,6 +34,8 @@ export interface Env {
   readonly KEY_NOTARIES: string
   /** Requests to other servers by the launcher's process; on Cloudflare, where it is not set, by `fetch`. */
   readonly FEDERATION_TRANSPORT?: Fetcher
+  /** How many requests to other servers the sender may have waiting at once. */
+  readonly SENDER_CONNECTIONS: string
   /** `on` shows users who is online: see wrangler.toml. */
   readonly PRESENCE: string
   /** `on` where this process is the only one of the server: see storage/session-cache.ts. */
@@ -61,6 +65,11 @@ export function hubStub(env: Env, shard: number): DurableObjectStub<Hub> {
 /** The one object that holds the server's signing keys. */
 export function serverKeysStub(env: Env): DurableObjectStub<ServerKeys> {
   return env.SERVER_KEYS.get(env.SERVER_KEYS.idFromName('server-keys'))
+}
+
+/** The one object that sends events to other servers. */
+export function federationSenderStub(env: Env): DurableObjectStub<FederationSender> {
+  return env.FEDERATION_SENDER.get(env.FEDERATION_SENDER.idFromName('federation-sender'))
 }
 
 /** The one object that hashes and checks passwords. */

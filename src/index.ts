@@ -2,6 +2,7 @@
 
 import { createApp } from './app.ts'
 
+export { FederationSender } from './federation/sender/federation-sender.ts'
 export { Hub } from './hub/hub.ts'
 export { PasswordHasher } from './keys/password-hasher.ts'
 export { ServerKeys } from './keys/server-keys.ts'

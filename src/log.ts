@@ -9,6 +9,11 @@ export type LogEvent =
   | { event: 'edu_ignored'; server: string; error: string }
   | { event: 'transaction_room_failed'; room_id: string; server: string; error: string }
   | { event: 'index_failed'; room_id: string; error: string }
+  | { event: 'sender_not_told'; room_id: string; error: string }
+  | { event: 'transaction_not_made'; destination: string; error: string }
+  | { event: 'transaction_failed'; destination: string; txn_id: string; failures: number; error: string }
+  | { event: 'pdu_not_accepted'; destination: string; event_id: string; error: string }
+  | { event: 'destination_back'; destination: string }
   | { event: 'keys_not_fetched'; server_name: string; error: string }
   | { event: 'user_registered'; user_id: string }
   | { event: 'user_deactivated'; user_id: string }

@@ -7,6 +7,7 @@ import { eventIndexIsTold, tellEventIndex } from './event-index.ts'
 import { hubsAreTold, tellHubs } from './fan-out.ts'
 import { indexIsTold, tellIndex } from './index-room.ts'
 import { armAlarm, writeCursors } from './outbox.ts'
+import { senderIsTold, tellSender } from './tell-sender.ts'
 
 /** The room's alarm. Arms itself again while a sink is behind: retried until it succeeds. */
 export async function onAlarm(room: RoomContext): Promise<void> {
@@ -19,6 +20,9 @@ export async function onAlarm(room: RoomContext): Promise<void> {
   }
   if (!indexIsTold(room)) await tellIndex(room)
   if (!eventIndexIsTold(room)) await tellEventIndex(room)
+  if (!senderIsTold(room)) await tellSender(room)
   writeCursors(room)
-  if (!hubsAreTold(room) || !indexIsTold(room) || !eventIndexIsTold(room)) armAlarm(room)
+  if (!hubsAreTold(room) || !indexIsTold(room) || !eventIndexIsTold(room) || !senderIsTold(room)) {
+    armAlarm(room)
+  }
 }

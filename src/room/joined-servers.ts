@@ -5,7 +5,7 @@ import type { ServerName } from '../matrix/event.ts'
 import { parseUserId, serverNameOf } from '../matrix/identifiers.ts'
 import type { RoomContext } from './context.ts'
 import { livePosition } from './events.ts'
-import { membershipChanges } from './member-counts.ts'
+import { type MembershipChange, membershipChanges } from './member-counts.ts'
 
 type Servers = Map<ServerName, number>
 
@@ -27,6 +27,21 @@ export function isServerInRoom(room: RoomContext, serverName: ServerName): boole
   return joinedServers(room).has(serverName)
 }
 
+/** The servers that were in the room just before each of some positions, which come in ascending order. */
+export function joinedServersBefore(room: RoomContext, positions: readonly number[]): ServerName[][] {
+  const changes = joinsAndParts(room, positions[0] ?? Infinity, livePosition(room))
+  // Back from now to before the first of them, then forward again.
+  const servers = new Map(joinedServers(room))
+  for (const { userId, next } of changes.toReversed()) add(servers, userId, next === 'join' ? -1 : 1)
+  return positions.map((position) => {
+    for (let change = changes[0]; change && change.position < position; change = changes[0]) {
+      add(servers, change.userId, change.next === 'join' ? 1 : -1)
+      changes.shift()
+    }
+    return [...servers.keys()]
+  })
+}
+
 function countAll(room: RoomContext, position: number): Servers {
   const servers: Servers = new Map()
   const rows = room.sql.exec<{ userId: string; membership: string | null }>(
@@ -43,12 +58,17 @@ function catchUp(
   last: { readonly position: number; readonly servers: Servers },
   position: number,
 ): Servers {
-  const changes = membershipChanges(room, last.position + 1, position)
-  const relevant = changes.filter(({ prev, next }) => (prev === 'join') !== (next === 'join'))
-  if (relevant.length === 0) return last.servers
+  const changes = joinsAndParts(room, last.position + 1, position)
+  if (changes.length === 0) return last.servers
   const servers = new Map(last.servers)
-  for (const { userId, next } of relevant) add(servers, userId, next === 'join' ? 1 : -1)
+  for (const { userId, next } of changes) add(servers, userId, next === 'join' ? 1 : -1)
   return servers
+}
+
+function joinsAndParts(room: RoomContext, from: number, to: number): MembershipChange[] {
+  if (from > to) return []
+  const changes = membershipChanges(room, from, to)
+  return changes.filter(({ prev, next }) => (prev === 'join') !== (next === 'join'))
 }
 
 function add(servers: Servers, userId: string, n: number): void {

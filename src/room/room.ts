@@ -39,6 +39,7 @@ import {
   serversInRoom,
 } from './federation-join.ts'
 import { type MakeAnswer, makeMembership, type MakeRequest } from './federation-make.ts'
+import { tellEventIndex } from './event-index.ts'
 import { eventTemplate, pduText } from './federation-read.ts'
 import { receiveMembership, type SendMembershipRequest } from './federation-send.ts'
 import { eventAuthChain, type JsonStream, stateBeforeEvent, stateIdsBeforeEvent } from './federation-state.ts'
@@ -52,6 +53,8 @@ import { readEvent } from './read-event.ts'
 import { readState, readStateEvent, type StateEventRequest } from './read-state.ts'
 import { type ClientSendRequest, sendFromClient } from './client-send.ts'
 import { tellIndex, tellIndexIfPublished } from './index-room.ts'
+import { newestFor, pduTexts } from './sender-read.ts'
+import { tellSender } from './tell-sender.ts'
 import {
   changeMembership,
   type MembershipAnswer,
@@ -148,6 +151,16 @@ export class Room extends DurableObject<Env> {
   /** An accepted event in wire form as JSON text. */
   pduText(eventId: string): string {
     return pduText(this.#room, eventId)
+  }
+
+  /** Events in wire form as JSON texts, null for those that are not here. */
+  pduTexts(eventIds: readonly string[]): (string | null)[] {
+    return pduTexts(this.#room, eventIds)
+  }
+
+  /** The newest events for a server that has missed those from a position on, as JSON texts. */
+  newestFor(serverName: ServerName, from: number): string[] {
+    return newestFor(this.#room, serverName, from)
   }
 
   /** A template for an event of a user of another server, as JSON text. */
@@ -282,7 +295,8 @@ export class Room extends DurableObject<Env> {
 
   async retire(request: RetireRequest): Promise<void> {
     retire(this.#room, await ensureSigner(this.#room), request)
-    await Promise.all([tellHubs(this.#room), tellIndex(this.#room)])
+    await this.#tell()
+    await tellIndex(this.#room)
   }
 
   isEventInThread(query: ThreadQuery): boolean {
@@ -292,6 +306,8 @@ export class Room extends DurableObject<Env> {
   async #tell(): Promise<void> {
     if (!findIdentity(this.#room)) return
     await Promise.all([tellHubs(this.#room), tellIndexIfPublished(this.#room)])
+    // The client need not wait for that. Whoever is sent an event may ask for it by its id.
+    this.ctx.waitUntil(tellEventIndex(this.#room).then(() => tellSender(this.#room)))
   }
 
   // Reading, as the client-server API answers it.

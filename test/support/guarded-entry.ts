@@ -7,6 +7,7 @@ import { guardWorker } from './guard/worker.ts'
 export const Room = guardObject(local.Room, 'Room')
 export const Hub = guardObject(local.Hub, 'Hub')
 export const ServerKeys = guardObject(local.ServerKeys, 'ServerKeys')
+export const FederationSender = guardObject(local.FederationSender, 'FederationSender')
 export const PasswordHasher = guardObject(local.PasswordHasher, 'PasswordHasher')
 
 export default guardWorker(worker)

@@ -47,6 +47,7 @@ export const Room = guardObject(ProbeRoom, 'Room')
 export class Hub extends DurableObject {}
 export class ServerKeys extends DurableObject {}
 export class PasswordHasher extends DurableObject {}
+export class FederationSender extends DurableObject {}
 
 interface ProbeStub {
   [method: string]: (argument: number) => Promise<unknown>

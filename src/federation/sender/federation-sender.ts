@@ -1,0 +1,101 @@
+// The FederationSender: one Durable Object that brings the events of our users to other servers, in order and at least
+// once. The road of an event: a room tells it (`tell.ts`) → `outbox.ts` writes it down → `work.ts` serves each destination
+// in its turn, with transactions from `transaction.ts` → `back-off.ts` and `catch-up.ts` where a destination is away.
+// The class is only the RPC surface; the functions know neither the platform nor the network.
+
+import { DurableObject } from 'cloudflare:workers'
+import { config } from '../../config.ts'
+import { roomStub, type Env } from '../../env.ts'
+import type { RoomId, ServerName } from '../../matrix/event.ts'
+import { migrate } from '../../storage/durable-migrations.ts'
+import { federationRequest } from '../client/request.ts'
+import { onAlarm } from './alarm.ts'
+import type { Sender, SenderDeps } from './context.ts'
+import { type DestinationStanding, failingDestinations, listDestinations } from './destinations.ts'
+import type { OutgoingEdu } from './edus.ts'
+import { openSender } from './load.ts'
+import { senderMigrations } from './schema.ts'
+import { tell, tellEdu, type ToldEvent } from './tell.ts'
+import { wake } from './wake.ts'
+import { whenIdle } from './work.ts'
+
+const timeoutMs = 60_000
+
+export class FederationSender extends DurableObject<Env> {
+  #pendingAlarm: number | undefined
+  #opened: Sender | undefined
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env)
+    migrate(ctx.storage, senderMigrations)
+    void ctx.blockConcurrencyWhile(async () => {
+      this.#pendingAlarm = (await ctx.storage.getAlarm()) ?? undefined
+    })
+  }
+
+  override async alarm(): Promise<void> {
+    this.#opened ??= openSender(senderDeps(this.ctx, this.env), 'now')
+    await onAlarm(this.#opened)
+  }
+
+  /** Takes over events of a room, in its order: they are on disk when this returns. */
+  tell(roomId: RoomId, events: readonly ToldEvent[]): void {
+    this.#work((sender) => tell(sender, roomId, events))
+  }
+
+  /** Takes over something of a local user for the other servers of a room. Resolves to whether there are any. */
+  async tellEdu(edu: OutgoingEdu): Promise<boolean> {
+    return await this.#work(async (sender) => await tellEdu(sender, edu))
+  }
+
+  /** Tries a destination now that was heard of, if it is backing off. */
+  wake(destination: ServerName): void {
+    this.#work((sender) => wake(sender, destination))
+  }
+
+  /** The destinations for which `wake` does something. */
+  failingDestinations(): ServerName[] {
+    return this.#work(failingDestinations)
+  }
+
+  /** How the destinations fare, by name. */
+  listDestinations(): DestinationStanding[] {
+    return this.#work(listDestinations)
+  }
+
+  #work<T>(run: (sender: Sender) => T): T {
+    this.#opened ??= openSender(senderDeps(this.ctx, this.env), this.#pendingAlarm)
+    const result = run(this.#opened)
+    this.ctx.waitUntil(whenIdle(this.#opened))
+    return result
+  }
+}
+
+function senderDeps({ storage }: DurableObjectState, env: Env): SenderDeps {
+  return {
+    sql: storage.sql,
+    transact: (work) => storage.transactionSync(work),
+    serverName: config(env).serverName,
+    now: Date.now,
+    random: Math.random,
+    later: (ms, run) => void setTimeout(run, ms),
+    setAlarm: (time) => void storage.setAlarm(time),
+    send: (destination, txnId, content) =>
+      federationRequest(env, {
+        destination,
+        method: 'PUT',
+        path: `/_matrix/federation/v1/send/${txnId}`,
+        content,
+        timeoutMs,
+      }),
+    rooms: {
+      pduTexts: async (roomId, eventIds) => await roomStub(env, roomId).pduTexts(eventIds),
+      newestFor: async (roomId, serverName, from) => await roomStub(env, roomId).newestFor(serverName, from),
+      otherServers: async (roomId) => {
+        const servers = await roomStub(env, roomId).joinedServerNames()
+        return servers.filter((name) => name !== config(env).serverName)
+      },
+    },
+    connections: config(env).senderConnections,
+  }
+}
