@@ -5,7 +5,7 @@
 import { type Env, roomStub } from '../../env.ts'
 import { errorMessage, log } from '../../log.ts'
 import type { EventId, RoomId, ServerName } from '../../matrix/event.ts'
-import type { JsonObject } from '../../matrix/json.ts'
+import { type JsonObject, property } from '../../matrix/json.ts'
 import type { Receipt } from '../../room/receive-pdu.ts'
 import { eventKeys } from './event-keys.ts'
 import { authChainFrom, eventsFrom, missingEventsFrom, stateFrom, stateIdsFrom } from './fetch-events.ts'
@@ -48,7 +48,8 @@ interface Pending {
 
 /** Fetches what an event lacks, in steps of rising cost, until it can be judged. */
 async function completed(env: Env, origin: ServerName, roomId: RoomId, pending: Pending): Promise<Receipt> {
-  const steps = [fetchMissing, fetchAuthChain, bridge]
+  // Where only auth events are missing there is no gap in the timeline.
+  const steps = lacksParents(pending) ? [fetchMissing, fetchAuthChain, bridge] : [fetchAuthChain, fetchNamed]
   let { receipt } = pending
   try {
     for (const step of steps) {
@@ -60,6 +61,26 @@ async function completed(env: Env, origin: ServerName, roomId: RoomId, pending: 
     log({ event: 'missing_events_failed', room_id: roomId, server: origin, error: errorMessage(error) })
   }
   return receipt
+}
+
+function lacksParents({ pdu, receipt }: Pending): boolean {
+  const prev = property(pdu, 'prev_events')
+  // Versions 1 and 2 name events by pairs of id and hash.
+  const ids: unknown[] = Array.isArray(prev)
+    ? prev.map((entry) => (Array.isArray(entry) ? entry[0] : entry))
+    : []
+  return receipt.missing.some((id) => ids.includes(id))
+}
+
+// The missing events one by one, as the last resort for auth events.
+async function fetchNamed(
+  env: Env,
+  origin: ServerName,
+  roomId: RoomId,
+  { pdu, receipt }: Pending,
+): Promise<Receipt> {
+  await stage(env, roomId, await eventsFrom(env, origin, receipt.missing.slice(0, singleEventsLimit)))
+  return await receiveOne(env, roomId, pdu, receipt)
 }
 
 // The usual gap: a few events that were sent while we did not listen.
