@@ -3,7 +3,8 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { resolve } from 'node:path'
-import { bundle, readBundle } from './bundle.ts'
+import { stop as endBundler } from 'esbuild'
+import { bundle, type BundleModule, readBundle } from './bundle.ts'
 import {
   firstUserToken,
   keepToken,
@@ -87,9 +88,13 @@ async function checkPort(host: string, port: number, option = '--port'): Promise
 }
 
 // HEARTH_BUNDLE: a file made by scripts/bundle.ts, where many servers start in a row.
-function bundled() {
+async function bundled(): Promise<BundleModule[]> {
   const { HEARTH_BUNDLE: path } = process.env
-  return path === undefined ? bundle() : readBundle(path)
+  if (path !== undefined) return await readBundle(path)
+  const modules = await bundle()
+  // The bundler's own process would stay alive with its memory as long as the server.
+  await endBundler()
+  return modules
 }
 
 try {
