@@ -6,14 +6,16 @@ import { is } from 'drizzle-orm'
 import { getTableConfig, SQLiteTable } from 'drizzle-orm/sqlite-core'
 import { expect, it } from 'vitest'
 import { readMigrations } from '../../scripts/migrations.ts'
+import * as eventRooms from '../../src/storage/schema/event-rooms.ts'
 import * as interactiveAuth from '../../src/storage/schema/interactive-auth.ts'
+import * as openid from '../../src/storage/schema/openid.ts'
 import * as profiles from '../../src/storage/schema/profiles.ts'
 import * as registration from '../../src/storage/schema/registration.ts'
 import * as remoteKeys from '../../src/storage/schema/remote-keys.ts'
 import * as sessions from '../../src/storage/schema/sessions.ts'
 import * as users from '../../src/storage/schema/users.ts'
 
-const modules = [interactiveAuth, profiles, registration, remoteKeys, sessions, users]
+const modules = [eventRooms, interactiveAuth, openid, profiles, registration, remoteKeys, sessions, users]
 const tables = modules.flatMap((module) => Object.values(module)).filter((value) => is(value, SQLiteTable))
 
 async function migrated(): Promise<DatabaseSync> {

@@ -45,11 +45,20 @@ export async function askingServer(server: TestServer, name: string) {
     const response = await fetchRaw(method, uri, content)
     return { status: response.status, body: (await response.json()) as T, headers: response.headers }
   }
-  const fetchRaw = async (method: string, uri: string, content: JsonObject | null = null) => {
+  const fetchRaw = async (
+    method: string,
+    uri: string,
+    content: JsonObject | null = null,
+    headers: Readonly<Record<string, string>> = {},
+  ) => {
     const { authorization, body } = signedRequest(signer, testServerName, { method, uri, content })
     return await fetch(`${server.url}${uri}`, {
       method,
-      headers: { Authorization: authorization, ...(body ? { 'Content-Type': 'application/json' } : {}) },
+      headers: {
+        ...headers,
+        Authorization: authorization,
+        ...(body ? { 'Content-Type': 'application/json' } : {}),
+      },
       ...(body ? { body } : {}),
     })
   }

@@ -330,13 +330,13 @@ describe('the event closest to a time', () => {
   test('is one that the server may see', async () => {
     const { roomId, before, join } = await talk('joined')
     const { body } = await backfill(roomId, [before], 1)
-    const ts = String(body.pdus[0]?.['origin_server_ts'])
+    const ts = JSON.stringify(body.pdus[0]?.['origin_server_ts'])
     const path = `timestamp_to_event/${segment(roomId)}`
     for (const dir of ['f', 'b']) {
       const { status, body: found } = await get<JsonObject>(path, { ts, dir })
       expect([status, found['event_id']]).not.toEqual([200, before])
     }
-    const latest = await get<JsonObject>(path, { ts: String(join.pdu['origin_server_ts']), dir: 'f' })
+    const latest = await get<JsonObject>(path, { ts: JSON.stringify(join.pdu['origin_server_ts']), dir: 'f' })
     expect(latest.status).toBe(200)
   })
 })
