@@ -3,6 +3,7 @@
 import { Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { syncRoutes } from './client/sync.ts'
+import { destinationRoutes } from './admin/destinations.ts'
 import { synapseRegisterRoutes } from './admin/synapse-register.ts'
 import { accountStatusRoutes } from './client/account-status.ts'
 import { accountDataRoutes } from './client/account-data.ts'
@@ -73,6 +74,7 @@ export function createApp(): App {
   administrativeContactRoutes(app)
   authFallbackRoutes(app)
   capabilitiesRoutes(app)
+  destinationRoutes(app)
   deviceRoutes(app)
   federationRoutes(app)
   eventContextRoutes(app)

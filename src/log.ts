@@ -14,6 +14,8 @@ export type LogEvent =
   | { event: 'transaction_failed'; destination: string; txn_id: string; failures: number; error: string }
   | { event: 'pdu_not_accepted'; destination: string; event_id: string; error: string }
   | { event: 'destination_back'; destination: string }
+  | { event: 'not_woken'; destination: string; error: string }
+  | { event: 'edu_not_told'; room_id: string; error: string }
   | { event: 'keys_not_fetched'; server_name: string; error: string }
   | { event: 'user_registered'; user_id: string }
   | { event: 'user_deactivated'; user_id: string }

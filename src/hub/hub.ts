@@ -46,6 +46,7 @@ import {
 import { editPushRules, type PushRuleEdit } from './push-rules.ts'
 import { applyRemoteMembership, type RemoteMembership } from './remote-invite.ts'
 import { type ReceiptRequest, setReceipt } from './set-receipt.ts'
+import { rememberFederated, tellReceipt, tellTyping } from './other-servers.ts'
 import type { RoomNews } from './room-news.ts'
 import { hubMigrations } from './schema.ts'
 import { parseSyncToken } from './sync-token.ts'
@@ -69,6 +70,7 @@ export class Hub extends DurableObject<Env> {
     const senders = news.events.flatMap(({ transaction, sender }) => (transaction ? [sender] : []))
     const active = senders.flatMap((sender) => userActive(this.#hub, sender))
     await queueRoomNews(this.#hub, news)
+    if (news.federated !== undefined) rememberFederated(this.#hub, news.roomId, news.federated)
     wakeFor(this.#hub, active)
   }
 
@@ -140,6 +142,7 @@ export class Hub extends DurableObject<Env> {
   setReceipt(request: ReceiptRequest): ReceiptRequest | undefined {
     requireJoined(this.#hub, request.userId, request.roomId)
     const news = setReceipt(this.#hub, request)
+    if (news) tellReceipt(this.#hub, news)
     wakeFor(this.#hub, userActive(this.#hub, request.userId))
     return news
   }
@@ -153,6 +156,7 @@ export class Hub extends DurableObject<Env> {
   setTyping(request: TypingRequest): void {
     requireJoined(this.#hub, request.userId, request.roomId)
     setTyping(this.#hub, request)
+    tellTyping(this.#hub, request)
     wakeFor(this.#hub, userActive(this.#hub, request.userId))
   }
 

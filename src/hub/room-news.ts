@@ -8,6 +8,8 @@ export interface RoomNews {
   readonly roomId: RoomId
   /** In the order of the room; repeating what was told before changes nothing. */
   readonly events: readonly EventNews[]
+  /** Whether other servers are in the room now. */
+  readonly federated?: boolean
 }
 
 export interface EventNews {

@@ -3,8 +3,9 @@
 import type { RoomId, UserId } from '../matrix/event.ts'
 import type { HubContext } from './context.ts'
 import { nextEphemeral } from './ephemeral.ts'
-import { internRoom } from './interned.ts'
+import { internRoom, roomIdOf } from './interned.ts'
 import { joinedMembers } from './members.ts'
+import { tellTyping } from './other-servers.ts'
 import { typingState, type TypingRoom } from './typing.ts'
 import { wake } from './waiters.ts'
 
@@ -33,12 +34,13 @@ export function setTyping(hub: HubContext, request: TypingRequest): void {
   if (was !== request.typing) changed(hub, rid, room)
 }
 
-function expire(hub: HubContext, rid: number, userId: string): void {
+function expire(hub: HubContext, rid: number, userId: UserId): void {
   const room = typingState(hub).rooms.get(rid)
   const end = room?.users.get(userId)
   if (!room || end === undefined || end > hub.now()) return
   room.users.delete(userId)
   changed(hub, rid, room)
+  tellTyping(hub, { userId, roomId: roomIdOf(hub, rid), typing: false })
 }
 
 function changed(hub: HubContext, rid: number, room: TypingRoom): void {

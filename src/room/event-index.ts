@@ -5,7 +5,7 @@ import { errorMessage, log } from '../log.ts'
 import { indexEvents } from '../storage/event-rooms.ts'
 import { findIdentity, identity, type RoomContext } from './context.ts'
 import { firstOutlier } from './events.ts'
-import { isServerInRoom, joinedServers } from './joined-servers.ts'
+import { hasOtherServers } from './joined-servers.ts'
 import { acknowledge, toldUpTo } from './outbox.ts'
 
 const eventsPerWrite = 500
@@ -19,14 +19,14 @@ const ranges = [
 
 /** Whether D1 knows the room of every event that another server may ask for. */
 export function eventIndexIsTold(room: RoomContext): boolean {
-  return !isShared(room) || ranges.every((range) => nextEvents(room, range, 1).length === 0)
+  return !hasOtherServers(room) || ranges.every((range) => nextEvents(room, range, 1).length === 0)
 }
 
 const writing = new WeakMap<RoomContext, Promise<void>>()
 
 /** Tells D1 the next of the events. Never throws: what fails or is left over is for the alarm. */
 export async function tellEventIndex(room: RoomContext): Promise<void> {
-  if (!findIdentity(room) || !isShared(room)) return
+  if (!findIdentity(room) || !hasOtherServers(room)) return
   try {
     const running = writing.get(room) ?? write(room).finally(() => writing.delete(room))
     writing.set(room, running)
@@ -34,10 +34,6 @@ export async function tellEventIndex(room: RoomContext): Promise<void> {
   } catch (error) {
     log({ event: 'index_failed', room_id: identity(room).roomId, error: errorMessage(error) })
   }
-}
-
-function isShared(room: RoomContext): boolean {
-  return joinedServers(room).size > (isServerInRoom(room, room.serverName) ? 1 : 0)
 }
 
 async function write(room: RoomContext): Promise<void> {

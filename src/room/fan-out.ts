@@ -11,6 +11,7 @@ import { notificationLevel, powerLevelsContent, userPowerLevel } from '../matrix
 import { syncEvent, transactionOf } from './client-event.ts'
 import { identity, type RoomContext } from './context.ts'
 import { eventByEid, eventsBetween, eventStatus, livePosition, type StoredEvent } from './events.ts'
+import { hasOtherServers } from './joined-servers.ts'
 import { memberCounts, membershipChanges, type MembershipChange } from './member-counts.ts'
 import { acknowledge, toldUpTo } from './outbox.ts'
 import { eventInState, stateLookup } from './state-at.ts'
@@ -82,7 +83,8 @@ async function tellNext(room: RoomContext, shard: number): Promise<void> {
   const { events, last } = untold(room, told, live)
   if (events.length > 0) {
     const news = events.map((stored) => eventNews(room, stored, shard))
-    await hubStub(room.env, shard).applyRoomNews({ roomId: identity(room).roomId, events: news })
+    const federated = hasOtherServers(room)
+    await hubStub(room.env, shard).applyRoomNews({ roomId: identity(room).roomId, events: news, federated })
   }
   acknowledge(room, sinkOf(shard), last)
 }

@@ -27,6 +27,11 @@ export function isServerInRoom(room: RoomContext, serverName: ServerName): boole
   return joinedServers(room).has(serverName)
 }
 
+/** Whether other servers than this one are in the room. */
+export function hasOtherServers(room: RoomContext): boolean {
+  return joinedServers(room).size > (isServerInRoom(room, room.serverName) ? 1 : 0)
+}
+
 /** The servers that were in the room just before each of some positions, which come in ascending order. */
 export function joinedServersBefore(room: RoomContext, positions: readonly number[]): ServerName[][] {
   const changes = joinsAndParts(room, positions[0] ?? Infinity, livePosition(room))

@@ -34,7 +34,8 @@ test('each endpoint is listed once', () => {
 // servers name the key they ask for.
 const otherForms =
   /\/rooms\/:roomId\/state\/:eventType\/?$|\/auth\/:authType\/fallback\/web$|\/key\/v2\/server\/:keyId$/
-const extensions = /^\/_matrix\/(?:client|federation)\/unstable\/|^\/_synapse\/admin\/v1\/register$/
+const extensions =
+  /^\/_matrix\/(?:client|federation)\/unstable\/|^\/_synapse\/admin\/v1\/register$|^\/_hearth\/admin\/v1\//
 
 test('routes outside the list are other forms of endpoints, or known extensions', () => {
   const unknown = extraRoutes(readEndpoints(), appRoutes()).filter(

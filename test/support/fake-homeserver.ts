@@ -56,7 +56,9 @@ export async function startFakeHomeserver(authority: Authority, name: string, po
   const server = createServer(authority.issue(name), async (request, response) => {
     requests.push(`${request.method} ${request.url}`)
     const body: Buffer[] = await request.toArray()
-    const handler = routes.get(request.url?.split('?', 1)[0] ?? '')
+    const path = request.url?.split('?', 1)[0] ?? ''
+    // A route may leave the last part of its path open.
+    const handler = routes.get(path) ?? routes.get(path.replace(/[^/]+$/, '*'))
     if (handler) handler(request, response, Buffer.concat(body).toString())
     else response.writeHead(404).end('{}')
   })

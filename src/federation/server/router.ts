@@ -1,6 +1,7 @@
 // The router of the federation API. Every route is authenticated unless it says otherwise.
 
 import type { App, AppContext } from '../../http/app-type.ts'
+import { heardOf } from '../sender/heard-of.ts'
 import { authenticate, type FederationRequest } from '../../http/federation-auth.ts'
 
 export type FederationHandler = (c: AppContext, request: FederationRequest) => Response | Promise<Response>
@@ -29,7 +30,11 @@ export function federationRouter(app: App): FederationRouter {
   const adder =
     (method: string): Add =>
     (path, handler, { maxBytes = standardMaxBytes } = {}) => {
-      app.on(method, path, async (c) => await handler(c, await authenticate(c, maxBytes)))
+      app.on(method, path, async (c) => {
+        const request = await authenticate(c, maxBytes)
+        heardOf(c, request.origin)
+        return await handler(c, request)
+      })
     }
   return {
     get: adder('GET'),
