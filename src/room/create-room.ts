@@ -34,6 +34,8 @@ export interface CreateRoomRequest {
   readonly name?: string
   readonly topic?: string
   readonly invite: readonly { readonly userId: UserId; readonly profile: JsonObject }[]
+  /** Users of other servers who are going to be invited. */
+  readonly remoteInvites?: readonly UserId[]
   readonly isDirect: boolean
   /** Whether the room is in the published room directory from the start. */
   readonly published: boolean
@@ -156,7 +158,10 @@ function presetState(preset: Preset): [type: string, content: JsonObject][] {
   return [
     ['m.room.join_rules', { join_rule: isPublic ? 'public' : 'invite' }],
     ['m.room.history_visibility', { history_visibility: 'shared' }],
-    ['m.room.guest_access', { guest_access: isPublic ? 'forbidden' : 'can_join' }],
+    // A room without the event is closed to guests: that of a public chat would say the same.
+    ...(isPublic
+      ? []
+      : [['m.room.guest_access', { guest_access: 'can_join' }] satisfies [string, JsonObject]]),
   ]
 }
 
@@ -174,7 +179,8 @@ function powerLevels(request: CreateRoomRequest, rules: RoomVersionRules): JsonO
     users[request.creator] = 100
     // All invitees of a trusted private chat get the power level of the creator.
     if (request.preset === 'trusted_private_chat') {
-      for (const { userId } of request.invite) users[userId] = 100
+      const invited = request.invite.map(({ userId }) => userId)
+      for (const userId of [...invited, ...(request.remoteInvites ?? [])]) users[userId] = 100
     }
   }
   return {

@@ -79,7 +79,8 @@ describe('the state of a new room', () => {
   it('is that of a public chat where the visibility is public', async () => {
     const roomId = await alice.createRoom({ visibility: 'public' })
     expect(await alice.state(roomId, 'm.room.join_rules')).toEqual({ join_rule: 'public' })
-    expect(await alice.state(roomId, 'm.room.guest_access')).toEqual({ guest_access: 'forbidden' })
+    // Guests are kept out without the event as well.
+    expect(await alice.state(roomId, 'm.room.guest_access')).toBeUndefined()
   })
 
   it('has a topic in both forms, which overrides that of the initial state', async () => {

@@ -35,7 +35,6 @@ test('the whole state has each slot once, with its newest event', async () => {
   expect(status).toBe(200)
   expect(body.map(({ type, state_key: key }) => `${type}|${key}`).toSorted()).toEqual([
     'm.room.create|',
-    'm.room.guest_access|',
     'm.room.history_visibility|',
     'm.room.join_rules|',
     `m.room.member|${alice.userId}`,
