@@ -48,10 +48,16 @@ interface Pending {
 
 /** Fetches what an event lacks, in steps of rising cost, until it can be judged. */
 async function completed(env: Env, origin: ServerName, roomId: RoomId, pending: Pending): Promise<Receipt> {
-  // Where only auth events are missing there is no gap in the timeline.
-  const steps = lacksParents(pending) ? [fetchMissing, fetchAuthChain, bridge] : [fetchAuthChain, fetchNamed]
   let { receipt } = pending
   try {
+    // What it lacked may have been in the same transaction, and be here by now.
+    const again = await receiveOne(env, roomId, pending.pdu, receipt)
+    if (again.outcome !== 'incomplete') return again
+    receipt = again
+    // Where only auth events are missing there is no gap in the timeline.
+    const steps = lacksParents({ ...pending, receipt })
+      ? [fetchMissing, fetchAuthChain, bridge]
+      : [fetchAuthChain, fetchNamed]
     for (const step of steps) {
       const next = await step(env, origin, roomId, { ...pending, receipt })
       if (next.outcome !== 'incomplete') return next
