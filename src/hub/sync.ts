@@ -14,6 +14,7 @@ import type { HubContext } from './context.ts'
 import { internUser, roomIdOf } from './interned.ts'
 import { deviceListsSince, type DeviceLists } from './device-lists.ts'
 import { ephemeralSequence } from './ephemeral.ts'
+import { blocksInvites } from './invite-permission.ts'
 import { presenceSince, type PresenceEvent } from './presence.ts'
 import { receiptsIn, receiptsSince } from './receipts.ts'
 import { recentNews } from './recent-news.ts'
@@ -103,11 +104,14 @@ function planUpTo(hub: HubContext, uid: number, request: SyncRequest, end: SyncP
   const { changes, given } = withoutSurplus(hub, changedRooms(hub, uid, request, end.log))
   const ignored = ignoredUsers(hub, uid)
   const deviceLists = request.since ? deviceListsSince(hub, uid, since, end.log, changes) : noDeviceLists
+  const invites = offeredRooms(changes, 'invite').filter(
+    (room) => !isIgnoredInvite(room, request.userId, ignored),
+  )
   const plan = {
     next: { log: end.log, ephemeral: end.ephemeral, ...(given === undefined ? {} : { given }) },
     join: joinedRooms(scope, changes),
     leave: leftRooms(scope, changes),
-    invite: offeredRooms(changes, 'invite').filter((room) => !isIgnoredInvite(room, request.userId, ignored)),
+    invite: invites.length > 0 && blocksInvites(hub, uid) ? [] : invites,
     knock: offeredRooms(changes, 'knock'),
     accountData: globalAccountDataSince(hub, uid, since, end.log),
     // Those whose device lists the client must fetch came into its sight, and their presence with them.

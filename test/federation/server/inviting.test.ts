@@ -303,6 +303,17 @@ test('an invite by an ignored user is not shown', async () => {
   expect(await invitedTo(user)).toEqual([])
 })
 
+test('an invite from before the user wanted none is not shown', async () => {
+  const user = await newUser()
+  const room = remoteRoom('10')
+  await send(room, inviteOf(room, user.userId))
+  const path = `/user/${encodeURIComponent(user.userId)}/account_data/m.invite_permission_config`
+  await user.done('PUT', path, { default_action: 'block' })
+  expect(await invitedTo(user)).toEqual([])
+  await user.done('PUT', path, {})
+  expect(await invitedTo(user)).toEqual([room.roomId])
+})
+
 describe('an invite that ended', () => {
   const end = async (user: RoomClient, room: RemoteRoom, eventId: string) =>
     await (

@@ -182,7 +182,6 @@ describe('a join without the members', () => {
     expect(slots(body.state).toSorted()).toEqual(
       [
         'm.room.create|',
-        'm.room.guest_access|',
         'm.room.history_visibility|',
         'm.room.join_rules|',
         'm.room.power_levels|',
