@@ -1,6 +1,7 @@
 // The bindings of the Worker, as wrangler.toml declares them, and one typed accessor per Durable Object.
 
 import type { FederationSender } from './federation/sender/federation-sender.ts'
+import type { RemoteJoin } from './federation/remote-join/remote-join.ts'
 import type { Hub } from './hub/hub.ts'
 import type { PasswordHasher } from './keys/password-hasher.ts'
 import type { ServerKeys } from './keys/server-keys.ts'
@@ -15,6 +16,7 @@ export interface Env {
   readonly SERVER_KEYS: DurableObjectNamespace<ServerKeys>
   readonly PASSWORD_HASHER: DurableObjectNamespace<PasswordHasher>
   readonly FEDERATION_SENDER: DurableObjectNamespace<FederationSender>
+  readonly REMOTE_JOIN: DurableObjectNamespace<RemoteJoin>
   readonly LOGIN_LIMIT: RateLimit
   readonly REGISTER_LIMIT: RateLimit
   readonly SEND_LIMIT: RateLimit
@@ -30,6 +32,8 @@ export interface Env {
   /** `on` serves media also on the deprecated endpoints without authentication. */
   readonly UNAUTHENTICATED_MEDIA: string
   readonly ROOMS_PER_SYNC: string
+  /** The largest room of other servers that is joined, in state events. */
+  readonly MAX_JOIN_STATE_EVENTS: string
   /** Servers to ask for keys of others that do not answer, separated by commas. */
   readonly KEY_NOTARIES: string
   /** Requests to other servers by the launcher's process; on Cloudflare, where it is not set, by `fetch`. */
@@ -65,6 +69,11 @@ export function hubStub(env: Env, shard: number): DurableObjectStub<Hub> {
 /** The one object that holds the server's signing keys. */
 export function serverKeysStub(env: Env): DurableObjectStub<ServerKeys> {
   return env.SERVER_KEYS.get(env.SERVER_KEYS.idFromName('server-keys'))
+}
+
+/** The object that brings our users into a room of other servers. */
+export function remoteJoinStub(env: Env, roomId: RoomId): DurableObjectStub<RemoteJoin> {
+  return env.REMOTE_JOIN.get(env.REMOTE_JOIN.idFromName(roomId))
 }
 
 /** The one object that sends events to other servers. */

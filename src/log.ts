@@ -5,7 +5,15 @@ export type LogEvent =
   | { event: 'fan_out_failed'; room_id: string; shard: number; error: string }
   | { event: 'fan_out_retried'; room_id: string; events: number }
   | { event: 'missing_events_failed'; room_id: string; server: string; error: string }
-  | { event: 'pdu_refused'; room_id: string; event_id: string; server: string; outcome: string; rule: string; reason: string }
+  | {
+      event: 'pdu_refused'
+      room_id: string
+      event_id: string
+      server: string
+      outcome: string
+      rule: string
+      reason: string
+    }
   | { event: 'edu_ignored'; server: string; error: string }
   | { event: 'transaction_room_failed'; room_id: string; server: string; error: string }
   | { event: 'index_failed'; room_id: string; error: string }
@@ -16,6 +24,8 @@ export type LogEvent =
   | { event: 'destination_back'; destination: string }
   | { event: 'not_woken'; destination: string; error: string }
   | { event: 'edu_not_told'; room_id: string; error: string }
+  | { event: 'join_state_refused'; room_id: string; server: string; refused: number; reason: string }
+  | { event: 'leave_not_told'; room_id: string; error: string }
   | { event: 'keys_not_fetched'; server_name: string; error: string }
   | { event: 'user_registered'; user_id: string }
   | { event: 'user_deactivated'; user_id: string }

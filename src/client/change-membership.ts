@@ -7,19 +7,38 @@ import { MatrixError } from '../errors.ts'
 import type { AppContext } from '../http/app-type.ts'
 import type { EventId, RoomId, UserId } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
-import type { MembershipAction } from '../room/membership.ts'
+import type { MembershipAction, MembershipAnswer } from '../room/membership.ts'
 import { findLocalMembers } from '../storage/local-members.ts'
 import { shardOf } from '../storage/users.ts'
+import { inviteRemoteUser } from './invite-remote-user.ts'
 import { invitees } from './invitees.ts'
 import { isLocal } from './path-params.ts'
 
-/** Something the user does about themselves: `join`, `knock` or `leave`. */
+/**
+ * Something the user does about themselves in a room that this server is in: `join`, `knock` or `leave`. M_FORBIDDEN where it is
+ * not in the room, M_UNABLE_TO_GRANT_JOIN where nobody here may let the user in.
+ */
 export async function changeOwnMembership(
   c: AppContext,
   roomId: RoomId,
   action: 'join' | 'knock' | 'leave',
   content: JsonObject,
 ): Promise<EventId> {
+  const answer = await askRoom(c, roomId, action, content)
+  if ('eventId' in answer) return answer.eventId
+  if (answer.resident) {
+    throw new MatrixError('M_UNABLE_TO_GRANT_JOIN', 400, 'No user of this server can let you in')
+  }
+  throw new MatrixError('M_FORBIDDEN', 403, 'You are not in this room')
+}
+
+/** The same; or which servers can do it where this one cannot. */
+export async function askRoom(
+  c: AppContext,
+  roomId: RoomId,
+  action: 'join' | 'knock' | 'leave',
+  content: JsonObject,
+): Promise<Exclude<MembershipAnswer, { needsMembership: unknown }>> {
   const { userId, shard, guest } = c.var.session
   const profile = action === 'leave' ? {} : await ownProfile(c.env, userId)
   const request = {
@@ -32,25 +51,29 @@ export async function changeOwnMembership(
   }
   const room = roomStub(c.env, roomId)
   const answer = await room.changeMembership(request)
-  if ('eventId' in answer) return answer.eventId
+  if (!('needsMembership' in answer)) return answer
   const memberOf = await hubStub(c.env, shard).membershipsIn(userId, answer.needsMembership)
   const decided = await room.changeMembership({ ...request, memberOf })
-  if ('eventId' in decided) return decided.eventId
+  if (!('needsMembership' in decided)) return decided
   throw new Error('the room asked for memberships twice')
 }
 
-async function ownProfile(env: Env, userId: UserId): Promise<JsonObject> {
+/** What the user's member events say about them. */
+export async function ownProfile(env: Env, userId: UserId): Promise<JsonObject> {
   const members = await findLocalMembers(env, [userId])
   return members.get(userId)?.profile ?? {}
 }
 
-/** Invites a user. As `invitees`, and M_FORBIDDEN. */
+/** Invites a user. As `invitees` and `inviteRemoteUser`, and M_FORBIDDEN. */
 export async function inviteUser(
   c: AppContext,
   roomId: RoomId,
   target: UserId,
   content: JsonObject,
 ): Promise<EventId> {
+  if (!isLocal(c.env, target)) {
+    return await inviteRemoteUser(c.env, { roomId, sender: c.var.session.userId, target, content })
+  }
   const [invitee] = await invitees(c.env, [target])
   return await change(c, roomId, {
     action: 'invite',

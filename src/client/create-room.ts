@@ -14,7 +14,7 @@ import { isJsonObject, type JsonObject, property } from '../matrix/json.ts'
 import { roomVersion, type RoomVersionRules } from '../matrix/room-version.ts'
 import { invitees } from './invitees.ts'
 import { makeRoom, type NewRoom } from './new-room.ts'
-import { checkedUserId } from './path-params.ts'
+import { checkedUserId, isLocal } from './path-params.ts'
 import { checkAliasLocalpart } from './room-aliases.ts'
 
 const anyObject = v.custom<JsonObject>(isJsonObject, 'not an object')
@@ -70,7 +70,11 @@ async function newRoom(c: AppContext, request: Body): Promise<NewRoom> {
     preset,
     powerLevelContentOverride: request.power_level_content_override,
     initialState: request.initial_state,
-    invite: await invitees(c.env, invited),
+    invite: await invitees(
+      c.env,
+      invited.filter((userId) => isLocal(c.env, userId)),
+    ),
+    remoteInvites: invited.filter((userId) => !isLocal(c.env, userId)),
     isDirect: request.is_direct,
     published: request.visibility === 'public',
     ...(alias === undefined ? {} : { alias }),

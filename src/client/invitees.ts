@@ -5,16 +5,12 @@ import { MatrixError } from '../errors.ts'
 import type { UserId } from '../matrix/event.ts'
 import { isJsonObject, property } from '../matrix/json.ts'
 import { findLocalMembers, type LocalMember } from '../storage/local-members.ts'
-import { inviteRemoteUser } from './other-servers.ts'
-import { isLocal } from './path-params.ts'
 
 /**
- * What their member events say, in the order given. M_NOT_FOUND for users of this server who do not exist: nobody
- * would ever see the invite. M_INVITE_BLOCKED (403) for those who want none, M_FORBIDDEN for users of other servers.
+ * What the member events of some users of this server say, in the order given. M_NOT_FOUND for those who do not exist:
+ * nobody would ever see the invite. M_INVITE_BLOCKED (403) for those who want none.
  */
 export async function invitees(env: Env, userIds: readonly UserId[]): Promise<LocalMember[]> {
-  const remote = userIds.find((userId) => !isLocal(env, userId))
-  if (remote !== undefined) inviteRemoteUser(remote)
   if (userIds.length === 0) return []
   const found = await findLocalMembers(env, userIds)
   const members = userIds.map((userId) => {

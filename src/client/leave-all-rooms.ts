@@ -1,9 +1,10 @@
 // A deactivated user leaves. Specification: client-server API, "Account deactivation".
 
-import { hubStub, roomStub } from '../env.ts'
+import { hubStub } from '../env.ts'
 import type { AppContext } from '../http/app-type.ts'
 import type { UserId } from '../matrix/event.ts'
 import { acrossRooms } from './across-rooms.ts'
+import { leaveRoom } from './leave-room.ts'
 
 const present = new Set(['join', 'invite', 'knock'])
 
@@ -14,5 +15,5 @@ export async function leaveAllRooms(
 ): Promise<void> {
   const rooms = await hubStub(c.env, shard).roomsOf(userId)
   const roomIds = rooms.filter(({ membership }) => present.has(membership)).map(({ roomId }) => roomId)
-  await acrossRooms(c, roomIds, (roomId) => roomStub(c.env, roomId).leave({ sender: userId }))
+  await acrossRooms(c, roomIds, (roomId) => leaveRoom(c.env, { userId, shard }, roomId, {}))
 }

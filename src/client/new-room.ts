@@ -12,6 +12,7 @@ import type { RoomVersionRules } from '../matrix/room-version.ts'
 import type { CreateRoomRequest } from '../room/create-room.ts'
 import { MatrixError } from '../errors.ts'
 import { deleteAlias, insertAlias } from '../storage/aliases.ts'
+import { inviteRemoteUser } from './invite-remote-user.ts'
 import { findLocalMembers, type LocalMember } from '../storage/local-members.ts'
 
 type Chosen =
@@ -29,10 +30,15 @@ export interface NewRoom extends Pick<CreateRoomRequest, Chosen> {
   /** The content of the create event, but for what the server says itself. */
   readonly creationContent: JsonObject
   readonly invite: readonly LocalMember[]
+  /** Users of other servers, who are invited once the room is there. */
+  readonly remoteInvites: readonly UserId[]
   readonly alias?: RoomAlias
 }
 
-/** Makes a room. Answers its id. M_ROOM_IN_USE (400) when the alias is taken, and what the room itself refuses. */
+/**
+ * Makes a room. Answers its id. M_ROOM_IN_USE (400) when the alias is taken, and what the room itself refuses; and what
+ * `inviteRemoteUser` throws: then the room is there, with everybody in it who could be invited.
+ */
 export async function makeRoom(env: Env, room: NewRoom): Promise<RoomId> {
   const { alias, creator } = room
   const request = await createRequest(env, room)
@@ -46,7 +52,21 @@ export async function makeRoom(env: Env, room: NewRoom): Promise<RoomId> {
     if (alias !== undefined) await deleteAlias(env, alias, roomId)
     throw error
   }
+  await inviteAll(env, roomId, room)
   return roomId
+}
+
+async function inviteAll(
+  env: Env,
+  roomId: RoomId,
+  { creator, isDirect, remoteInvites }: NewRoom,
+): Promise<void> {
+  const content: JsonObject = isDirect ? { is_direct: true } : {}
+  const results = await Promise.allSettled(
+    remoteInvites.map((target) => inviteRemoteUser(env, { roomId, sender: creator, target, content })),
+  )
+  const failed = results.find((result) => result.status === 'rejected')
+  if (failed) throw failed.reason
 }
 
 async function createRequest(env: Env, room: NewRoom): Promise<CreateRoomRequest> {

@@ -3,13 +3,15 @@
 import { config } from '../config.ts'
 import { hubStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
+import { queryProfile } from '../federation/client/queries.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonObject } from '../http/json-body.ts'
-import { refuseSuspended, requireSession } from '../http/session.ts'
+import { refuseSuspended, requireKnownUser, requireSession } from '../http/session.ts'
 import type { UserId } from '../matrix/event.ts'
-import { parseUserId, serverNameOf } from '../matrix/identifiers.ts'
+import { parseUserId } from '../matrix/identifiers.ts'
 import { type JsonObject, type JsonValue, property } from '../matrix/json.ts'
 import { findProfile, setProfileField } from '../storage/profiles.ts'
+import { isLocal } from './path-params.ts'
 import { propagateProfile } from './profile-rooms.ts'
 
 const keyGrammar = /^(?:avatar_url|displayname|m\.tz|[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+)$/
@@ -79,9 +81,11 @@ async function changeField(c: AppContext, key: string, value: JsonValue | undefi
 
 async function profileOf(c: AppContext): Promise<JsonObject> {
   const userId = userParam(c)
-  // Remote profiles come with federation.
-  const local = serverNameOf(userId) === config(c.env).serverName
-  const profile = local ? await findProfile(c.env, userId) : undefined
+  if (!isLocal(c.env, userId)) {
+    await requireKnownUser(c)
+    return await queryProfile(c.env, userId)
+  }
+  const profile = await findProfile(c.env, userId)
   if (!profile) throw new MatrixError('M_NOT_FOUND', 404, 'No such profile')
   return profile
 }

@@ -1,13 +1,12 @@
 // Specification: client-server API, "Room aliases".
 
 import * as v from 'valibot'
-import { config } from '../config.ts'
 import { roomStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonBody } from '../http/json-body.ts'
 import { rateLimit } from '../http/rate-limit.ts'
-import { refuseSuspended, requireSession } from '../http/session.ts'
+import { refuseSuspended, requireKnownUser, requireSession } from '../http/session.ts'
 import type { RoomAlias } from '../matrix/event.ts'
 import { localpartOf, parseRoomId } from '../matrix/identifiers.ts'
 import { aliasesOfRoom, deleteAlias, findAlias, insertAlias } from '../storage/aliases.ts'
@@ -37,8 +36,11 @@ export function roomAliasRoutes(app: App): void {
 
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3directoryroomroomalias
   app.get('/_matrix/client/v3/directory/room/:roomAlias', async (c) => {
-    const roomId = await resolveAlias(c.env, aliasParam(c))
-    return c.json({ room_id: roomId, servers: [config(c.env).serverName] })
+    const alias = aliasParam(c)
+    // Other servers are asked for our users alone.
+    if (!isLocal(c.env, alias)) await requireKnownUser(c)
+    const { roomId, servers } = await resolveAlias(c.env, alias)
+    return c.json({ room_id: roomId, servers: [...servers] })
   })
 
   // https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3directoryroomroomalias

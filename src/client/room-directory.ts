@@ -4,9 +4,11 @@ import * as v from 'valibot'
 import { config } from '../config.ts'
 import { type Env, roomStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
+import { checkedServerName, queryPublicRooms } from '../federation/client/queries.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { checked, jsonBody, jsonObject, queryParams } from '../http/json-body.ts'
-import { refuseSuspended, requireSession } from '../http/session.ts'
+import { refuseSuspended, requireKnownUser, requireSession } from '../http/session.ts'
+import type { ServerName } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import {
   countPublishedRooms,
@@ -16,7 +18,6 @@ import {
   findRoomSummary,
   type RoomSummary,
 } from '../storage/room-index.ts'
-import { remoteDirectory } from './other-servers.ts'
 import { roomParam } from './own-user.ts'
 
 const longestPage = 500
@@ -44,14 +45,21 @@ const searchBody = v.looseObject({
 export function roomDirectoryRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3publicrooms
   app.get('/_matrix/client/v3/publicRooms', async (c) => {
-    refuseRemote(c, queryParams(c, listParams).server)
-    return c.json(await listDirectory(c.env, c.req.query()))
+    const { server } = queryParams(c, listParams)
+    const other = otherServer(c, server)
+    if (other === undefined) return c.json(await listDirectory(c.env, c.req.query()))
+    await requireKnownUser(c)
+    const { server: _, access_token: __, ...query } = c.req.query()
+    return c.json(await queryPublicRooms(c.env, other, { query: new URLSearchParams(query) }))
   })
 
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3publicrooms
   app.post('/_matrix/client/v3/publicRooms', requireSession(), async (c) => {
-    refuseRemote(c, queryParams(c, serverParam).server)
-    return c.json(await searchDirectory(c.env, await jsonObject(c, { optional: true })))
+    const other = otherServer(c, queryParams(c, serverParam).server)
+    const body = await jsonObject(c, { optional: true })
+    if (other === undefined) return c.json(await searchDirectory(c.env, body))
+    checked(searchBody, body, 'M_BAD_JSON')
+    return c.json(await queryPublicRooms(c.env, other, { body }))
   })
 
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3directorylistroomroomid
@@ -98,8 +106,9 @@ export async function searchDirectory(env: Env, content: JsonObject): Promise<Js
   })
 }
 
-function refuseRemote(c: AppContext, server: string | undefined): void {
-  if (server !== undefined && server !== config(c.env).serverName) remoteDirectory(server)
+function otherServer(c: AppContext, server: string | undefined): ServerName | undefined {
+  const name = server === undefined ? undefined : checkedServerName('server', server)
+  return name === config(c.env).serverName ? undefined : name
 }
 
 function pageSize(limit: number | undefined): number {

@@ -10,7 +10,10 @@ import { refuseSuspended, requireSession } from '../http/session.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
 import { parseRoomAlias, parseRoomId } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
-import { changeOthersMembership, changeOwnMembership, inviteUser } from './change-membership.ts'
+import { changeOthersMembership, inviteUser } from './change-membership.ts'
+import { joinRoom } from './join-room.ts'
+import { knockOnRoom } from './knock-room.ts'
+import { leaveRoom } from './leave-room.ts'
 import { roomParam } from './own-user.ts'
 import { checkedUserId, textParam } from './path-params.ts'
 import { resolveAlias } from './resolve-alias.ts'
@@ -29,12 +32,12 @@ const inviteBody = v.looseObject({
 export function roomMembershipRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3joinroomidoralias
   app.post('/_matrix/client/v3/join/:roomIdOrAlias', requireSession(), async (c) =>
-    c.json({ room_id: await join(c, await roomOrAlias(c)) }),
+    c.json({ room_id: await join(c, () => roomOrAlias(c)) }),
   )
 
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidjoin
   app.post('/_matrix/client/v3/rooms/:roomId/join', requireSession({ guests: true }), async (c) =>
-    c.json({ room_id: await join(c, roomParam(c)) }),
+    c.json({ room_id: await join(c, () => ({ roomId: roomParam(c), servers: [] })) }),
   )
 
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3knockroomidoralias
@@ -42,8 +45,8 @@ export function roomMembershipRoutes(app: App): void {
     await limited(c)
     refuseSuspended(c.var.session)
     const content = reason(await jsonBody(c, reasonBody, { optional: true }))
-    const roomId = await roomOrAlias(c)
-    await changeOwnMembership(c, roomId, 'knock', content)
+    const { roomId, servers } = await roomOrAlias(c)
+    await knockOnRoom(c, roomId, content, servers)
     return c.json({ room_id: roomId })
   })
 
@@ -61,7 +64,7 @@ export function roomMembershipRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidleave
   app.post('/_matrix/client/v3/rooms/:roomId/leave', requireSession({ guests: true }), async (c) => {
     const roomId = roomParam(c)
-    await changeOwnMembership(c, roomId, 'leave', reason(await jsonBody(c, reasonBody, { optional: true })))
+    await leaveRoom(c.env, c.var.session, roomId, reason(await jsonBody(c, reasonBody, { optional: true })))
     return c.json({})
   })
 
@@ -82,9 +85,16 @@ export function roomMembershipRoutes(app: App): void {
   app.post('/_matrix/client/v3/rooms/:roomId/unban', requireSession(), (c) => changeOther(c, 'unban'))
 }
 
-async function join(c: AppContext, roomId: RoomId): Promise<RoomId> {
+interface NamedRoom {
+  readonly roomId: RoomId
+  /** Servers that may be in it. */
+  readonly servers: readonly string[]
+}
+
+async function join(c: AppContext, find: () => NamedRoom | Promise<NamedRoom>): Promise<RoomId> {
   await limited(c)
   refuseSuspended(c.var.session)
+  const { roomId, servers } = await find()
   const body = await jsonObject(c, { optional: true })
   checked(reasonBody, body, 'M_BAD_JSON')
   if (Object.hasOwn(body, 'third_party_signed')) {
@@ -95,7 +105,7 @@ async function join(c: AppContext, roomId: RoomId): Promise<RoomId> {
     )
   }
   // Whatever else a client says on joining becomes part of its member event.
-  await changeOwnMembership(c, roomId, 'join', body)
+  await joinRoom(c, roomId, body, servers)
   return roomId
 }
 
@@ -112,12 +122,17 @@ async function limited(c: AppContext): Promise<void> {
   await rateLimit(c.env, c.env.SEND_LIMIT, c.var.session.userId)
 }
 
-/** The room a path names by its id or an alias. The servers that `via` names are not needed for rooms that are here. */
-async function roomOrAlias(c: AppContext): Promise<RoomId> {
+/** The room a path names by its id or an alias, with the servers that the client names. Since v1.12 these are `via`. */
+async function roomOrAlias(c: AppContext): Promise<NamedRoom> {
   const text = textParam(c, 'roomIdOrAlias')
+  const named = [...(c.req.queries('via') ?? []), ...(c.req.queries('server_name') ?? [])]
   const alias = parseRoomAlias(text)
-  const roomId = alias === undefined ? parseRoomId(text) : await resolveAlias(c.env, alias)
-  if (roomId !== undefined) return roomId
+  if (alias !== undefined) {
+    const { roomId, servers } = await resolveAlias(c.env, alias)
+    return { roomId, servers: [...servers, ...named] }
+  }
+  const roomId = parseRoomId(text)
+  if (roomId !== undefined) return { roomId, servers: named }
   throw new MatrixError(
     'M_INVALID_PARAM',
     400,

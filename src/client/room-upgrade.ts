@@ -50,6 +50,7 @@ export function roomUpgradeRoutes(app: App): void {
       powerLevelContentOverride: plan.powerLevels,
       initialState: plan.initialState,
       invite: [],
+      remoteInvites: [],
       isDirect: false,
       published: plan.published,
     })

@@ -55,6 +55,12 @@ export async function optionalFullSession(c: AppContext): Promise<Session | unde
   return session
 }
 
+/** Refuses those who are not signed in, for what is open to anyone but has to be asked of other servers. M_FORBIDDEN. */
+export async function requireKnownUser(c: AppContext): Promise<void> {
+  if (await optionalFullSession(c)) return
+  throw new MatrixError('M_FORBIDDEN', 403, 'Sign in to ask other servers')
+}
+
 function guestForbidden(): MatrixError {
   return new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 403, 'Guests may not use this endpoint')
 }

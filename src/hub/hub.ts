@@ -31,7 +31,16 @@ import { getFilter, storeFilter } from './filters.ts'
 import { queueRoomNews, roomPositionAt } from './inbox.ts'
 import { findRoom, findUser, internRoom, internUser } from './interned.ts'
 import { loginFailed, type LoginStanding, loginStanding, loginSucceeded } from './login-lockout.ts'
-import { forgetRoom, joinedRooms, joinedToAny, membershipsIn, requireJoined, roomsOf } from './members.ts'
+import {
+  forgetRoom,
+  joinedRooms,
+  joinedToAny,
+  membershipsIn,
+  requireJoined,
+  roomsOf,
+  type Standing,
+  standingIn,
+} from './members.ts'
 import { presenceContent, type PresenceContent } from './presence.ts'
 import {
   deviceEnded,
@@ -126,6 +135,10 @@ export class Hub extends DurableObject<Env> {
 
   membershipsIn(userId: UserId, roomIds: readonly RoomId[]): RoomId[] {
     return membershipsIn(this.#hub, userId, roomIds)
+  }
+
+  standingIn(userId: UserId, roomId: RoomId): Standing | undefined {
+    return standingIn(this.#hub, userId, roomId)
   }
 
   joinedToAny(userIds: readonly UserId[], roomIds: readonly RoomId[]): UserId[] {

@@ -73,6 +73,27 @@ export function membershipOf(hub: HubContext, userId: UserId, roomId: RoomId): s
     .toArray()[0]?.membership
 }
 
+/** A membership with the stripped state that came with it, as JSON text. */
+export interface Standing {
+  readonly membership: string
+  readonly stripped: string | null
+}
+
+/** Where a user stands in a room as this shard was told, undefined where they never had to do with it. */
+export function standingIn(hub: HubContext, userId: UserId, roomId: RoomId): Standing | undefined {
+  const uid = findUser(hub, userId)
+  const rid = findRoom(hub, roomId)
+  if (uid === undefined || rid === undefined) return undefined
+  const row = hub.sql
+    .exec<{ membership: string; stripped: string | null }>(
+      'SELECT membership, stripped FROM user_room WHERE uid = ? AND rid = ?',
+      uid,
+      rid,
+    )
+    .toArray()[0]
+  return row && { membership: row.membership, stripped: row.stripped }
+}
+
 /** Those of some users who have joined any of these rooms. */
 export function joinedToAny(
   hub: HubContext,

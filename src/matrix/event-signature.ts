@@ -115,6 +115,19 @@ export function verifyEventSignatures(
   return accept
 }
 
+/** Whether one server signed an event, whoever else must have. Never throws. */
+export function verifyServerSignature(
+  pdu: JsonObject,
+  rules: RoomVersionRules,
+  serverName: ServerName,
+  keyLookup: KeyLookup,
+): Verdict {
+  const message = signedBytesOf(pdu, rules)
+  if (message === undefined) return reject('canonical-json', 'the event has no canonical JSON')
+  const reason = signatureRefusal(pdu, rules, message, serverName, keyLookup)
+  return reason === undefined ? accept : reject('signature', reason)
+}
+
 /** Why an event does not count as signed by a server, or undefined if it does. */
 function signatureRefusal(
   pdu: JsonObject,

@@ -80,6 +80,13 @@ export function forgetEvent(room: RoomContext, eid: number): void {
 
 /** The event with this eid. Throws when there is none: eids come from this database alone. */
 export function eventByEid(room: RoomContext, eid: number): StoredEvent {
+  const stored = eventAt(room, eid)
+  if (!stored) throw new Error(`no event with eid ${eid}`)
+  return stored
+}
+
+/** The event at a position, undefined where there is none: positions are left out where events are missing. */
+export function eventAt(room: RoomContext, eid: number): StoredEvent | undefined {
   const key = `${room.cacheKey}:${eid}`
   const cached = cache.get(key)
   if (cached) {
@@ -88,8 +95,7 @@ export function eventByEid(room: RoomContext, eid: number): StoredEvent {
     return cached.stored
   }
   const row = room.sql.exec<EventRow>('SELECT * FROM events WHERE eid = ?', eid).toArray()[0]
-  if (!row) throw new Error(`no event with eid ${eid}`)
-  return storedEvent(room, row)
+  return row && storedEvent(room, row)
 }
 
 /** The event with this id, or undefined. */

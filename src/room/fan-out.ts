@@ -10,7 +10,7 @@ import { isJsonObject, objectProperty, stringProperty, type JsonObject } from '.
 import { notificationLevel, powerLevelsContent, userPowerLevel } from '../matrix/power-levels.ts'
 import { syncEvent, transactionOf } from './client-event.ts'
 import { identity, type RoomContext } from './context.ts'
-import { eventByEid, eventsBetween, eventStatus, livePosition, type StoredEvent } from './events.ts'
+import { eventAt, eventByEid, eventsBetween, eventStatus, livePosition, type StoredEvent } from './events.ts'
 import { hasOtherServers } from './joined-servers.ts'
 import { memberCounts, membershipChanges, type MembershipChange } from './member-counts.ts'
 import { acknowledge, toldUpTo } from './outbox.ts'
@@ -100,8 +100,10 @@ export function untold(
     return { events, last: events.length < eventsPerCall ? live : (events.at(-1)?.eid ?? live) }
   }
   // The usual few: still in memory from being written.
-  const events = Array.from({ length: live - told }, (_, i) => eventByEid(room, told + 1 + i))
-  return { events: events.filter(({ status }) => status === eventStatus.accepted), last: live }
+  const events = Array.from({ length: live - told }, (_, i) => eventAt(room, told + 1 + i))
+    .filter((stored) => stored !== undefined)
+    .filter(({ status }) => status === eventStatus.accepted)
+  return { events, last: live }
 }
 
 function eventNews(room: RoomContext, stored: StoredEvent, shard: number): EventNews {
@@ -132,7 +134,7 @@ function eventNews(room: RoomContext, stored: StoredEvent, shard: number): Event
 
 // A join from outside lays the room's state down at a position of its own, just before its event.
 function firstPositionOf(room: RoomContext, { eid, event, prev }: StoredEvent): number {
-  if (prev.length === event.prev_events.length) return eid
+  if (prev.length === event.prev_events.length && (eid === 1 || eventAt(room, eid - 1))) return eid
   const row = room.sql
     .exec<{ eid: number | null }>('SELECT max(eid) AS eid FROM events WHERE eid < ?', eid)
     .one()

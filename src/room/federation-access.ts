@@ -5,8 +5,12 @@ import { MatrixError } from '../errors.ts'
 import type { ServerName } from '../matrix/event.ts'
 import { isServerAllowed } from '../matrix/server-acl.ts'
 import { findIdentity, identity, type RoomContext } from './context.ts'
-import { isServerInRoom } from './joined-servers.ts'
+import { livePosition } from './events.ts'
+import { isServerInRoom, joinedServers } from './joined-servers.ts'
 import { currentEvent } from './state-at.ts'
+
+// Enough to find one that answers.
+const mostServers = 6
 
 /** Refuses servers that the room's ACL shuts out. M_FORBIDDEN. */
 export function requireAllowed(room: RoomContext, serverName: ServerName): void {
@@ -28,6 +32,24 @@ export function requireInRoom(room: RoomContext, serverName: ServerName): void {
 /** Whether this server has a user in the room. What is known of other rooms may be out of date. */
 export function isResident(room: RoomContext): boolean {
   return findIdentity(room) !== undefined && isServerInRoom(room, room.serverName)
+}
+
+/**
+ * Whether the room stands as this server knows it: it is in the room, or nobody is, so that nobody can have changed anything.
+ */
+export function isCurrent(room: RoomContext): boolean {
+  if (!findIdentity(room)) return false
+  return isServerInRoom(room, room.serverName) || (joinedServers(room).size === 0 && livePosition(room) > 0)
+}
+
+/** Other servers that are in the room, those with the most users first; or that were when this one was last. */
+export function otherServers(room: RoomContext): ServerName[] {
+  if (!findIdentity(room)) return []
+  return [...joinedServers(room)]
+    .filter(([serverName]) => serverName !== room.serverName)
+    .toSorted(([, a], [, b]) => b - a)
+    .slice(0, mostServers)
+    .map(([serverName]) => serverName)
 }
 
 /** Refuses to help into a room that this server is not in (M_NOT_FOUND), and servers that are shut out (M_FORBIDDEN). */

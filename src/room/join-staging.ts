@@ -4,13 +4,14 @@
 
 import { MatrixError } from '../errors.ts'
 import { authorise } from '../matrix/event-auth/authorise.ts'
-import type { EventId, RoomId, ServerName } from '../matrix/event.ts'
+import type { EventId, RoomId, ServerName, UserId } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import { roomVersion, type RoomVersionId } from '../matrix/room-version.ts'
 import { slotsOf } from './across-gap.ts'
 import { appendEvent, transact, writeSlot } from './append.ts'
 import { adoptIdentity, findIdentity, identity, type RoomContext } from './context.ts'
 import { eventStatus, findEvent, livePosition } from './events.ts'
+import { registerLocalUser } from './fan-out.ts'
 import { gapSize, openGap } from './gaps.ts'
 import { judgeByAuthEvents, checkPdu, missingEvents, type ServerKeySet } from './receive-pdu.ts'
 import { allState, stateLookup } from './state-at.ts'
@@ -35,13 +36,16 @@ export interface CompleteJoin {
   readonly state: readonly EventId[]
   /** Servers in the room, to fill the gap below the join. */
   readonly servers: readonly ServerName[]
+  /** Where the joining user's Hub is. */
+  readonly localUser?: { readonly userId: UserId; readonly shard: number }
 }
 
 /**
  * Makes the staged state the current one and the join its first event. Returns the join's event id. M_UNKNOWN (502)
  * when what the other server gave does not hold together: then nothing has changed.
  */
-export function completeJoin(room: RoomContext, { join, keys, state, servers }: CompleteJoin): EventId {
+export function completeJoin(room: RoomContext, request: CompleteJoin): EventId {
+  const { join, keys, state, servers, localUser } = request
   const event = checkPdu(room, join, keys)
   if ('outcome' in event) {
     if (event.outcome === 'known') return event.eventId
@@ -50,6 +54,7 @@ export function completeJoin(room: RoomContext, { join, keys, state, servers }: 
   const missing = missingEvents(room, [...event.auth_events, ...state])
   if (missing.length > 0) throw bad(`${missing.length} events of the state are missing`)
   return transact(room, () => {
+    if (localUser) registerLocalUser(room, localUser.userId, localUser.shard)
     const position = replaceState(room, state)
     const auth = event.auth_events.flatMap((id) => findEvent(room, id) ?? [])
     for (const verdict of [

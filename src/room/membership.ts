@@ -1,13 +1,14 @@
 // Joining, leaving, inviting, kicking, banning, knocking: what the endpoints ask beyond the auth rules.
 // Specification: client-server API, "Room membership", "Restricted rooms", "Guest Access".
 
-import { MatrixError } from '../errors.ts'
-import type { EventId, RoomId, UserId } from '../matrix/event.ts'
+import { isMatrixError, MatrixError } from '../errors.ts'
+import type { EventId, RoomId, ServerName, UserId } from '../matrix/event.ts'
 import { type JsonObject, stringProperty } from '../matrix/json.ts'
 import { transact } from './append.ts'
 import { findIdentity, identity, type RoomContext, type Signer } from './context.ts'
+import { isCurrent, otherServers } from './federation-access.ts'
 import { registerLocalUser } from './fan-out.ts'
-import { authoriseRestrictedJoin } from './restricted-join.ts'
+import { authoriseRestrictedJoin, type JoinAuthorisation } from './restricted-join.ts'
 import { requireJoined } from './room-power.ts'
 import { currentMembership, sendEvent } from './send-event.ts'
 import { currentEvent } from './state-at.ts'
@@ -30,8 +31,14 @@ export interface MembershipRequest {
   readonly guest?: boolean
 }
 
-/** The member event, or the rooms whose members may join: then ask again with those the user is joined to. */
-export type MembershipAnswer = { readonly eventId: EventId } | { readonly needsMembership: readonly RoomId[] }
+/**
+ * The member event; or the rooms whose members may join: then ask again with those the user is joined to; or the servers in
+ * the room, as far as known, one of which must help: this one is not in the room, or nobody of it can let the user in.
+ */
+export type MembershipAnswer =
+  | { readonly eventId: EventId }
+  | { readonly needsMembership: readonly RoomId[] }
+  | { readonly through: readonly ServerName[]; readonly resident: boolean }
 
 const memberships = {
   join: 'join',
@@ -44,25 +51,24 @@ const memberships = {
   remove: 'leave',
 } as const satisfies Record<MembershipAction, string>
 
-/**
- * Changes a membership. M_FORBIDDEN where the state of the room does not allow it, M_NOT_FOUND for joining or
- * knocking on a room that this server is not in, M_GUEST_ACCESS_FORBIDDEN.
- */
+/** Changes a membership. M_FORBIDDEN where the state of the room does not allow it, M_GUEST_ACCESS_FORBIDDEN. */
 export function changeMembership(
   room: RoomContext,
   signer: Signer,
   request: MembershipRequest,
 ): MembershipAnswer {
   const { action, sender, target } = request
-  if (!findIdentity(room) && (action === 'join' || action === 'knock')) {
-    throw new MatrixError('M_NOT_FOUND', 404, 'No such room is known to this server')
+  // Whatever is known of a room that this server has left may be out of date.
+  if ((action === 'join' || action === 'knock' || action === 'leave') && !isCurrent(room)) {
+    return { through: otherServers(room), resident: false }
   }
   identity(room)
   const done = checkPresent(room, request)
   if (done) return { eventId: done }
   if (action === 'join' && request.guest === true) requireGuestAccess(room)
-  const join = action === 'join' ? authoriseRestrictedJoin(room, sender, request.memberOf) : {}
+  const join = action === 'join' ? localAuthorisation(room, sender, request.memberOf) : {}
   if ('needsMembership' in join) return join
+  if ('unable' in join) return { through: otherServers(room), resident: true }
   const content = { ...withoutAuthorisation(request.content), ...join, membership: memberships[action] }
   const draft = { type: 'm.room.member', sender, state_key: target, content }
   const eventId = transact(room, () => {
@@ -72,8 +78,25 @@ export function changeMembership(
   return { eventId }
 }
 
+// Where no user of this server may invite, another server may be able to let the user in.
+function localAuthorisation(
+  room: RoomContext,
+  sender: UserId,
+  memberOf: readonly RoomId[] | undefined,
+): JoinAuthorisation | { readonly unable: true } {
+  try {
+    return authoriseRestrictedJoin(room, sender, memberOf)
+  } catch (error) {
+    if (isMatrixError(error) && error.errcode === 'M_UNABLE_TO_GRANT_JOIN') return { unable: true }
+    throw error
+  }
+}
+
 /** Refuses what the target's present membership rules out. Answers the event when nothing is left to do. */
-function checkPresent(room: RoomContext, { action, sender, target }: MembershipRequest): EventId | undefined {
+export function checkPresent(
+  room: RoomContext,
+  { action, sender, target }: MembershipRequest,
+): EventId | undefined {
   // Nobody outside learns who is in the room.
   if (sender !== target) requireJoined(room, sender)
   const present = currentMembership(room, target) ?? 'leave'
@@ -99,7 +122,7 @@ function requireGuestAccess(room: RoomContext): void {
 }
 
 // Who vouches for a join is for the server to say.
-function withoutAuthorisation(content: JsonObject): JsonObject {
+export function withoutAuthorisation(content: JsonObject): JsonObject {
   const { join_authorised_via_users_server: _, ...others } = content
   return others
 }

@@ -61,7 +61,8 @@ export function checkPdu(room: RoomContext, pdu: JsonObject, keys: ServerKeySet)
   return hasValidContentHash(pdu, rules) ? format.event : parseEvent(redact(pdu, rules), rules, eventId)
 }
 
-function keyOf(keys: ServerKeySet, server: string, keyId: string): KnownKey | undefined {
+/** A key of a server, if it is there. */
+export function keyOf(keys: ServerKeySet, server: string, keyId: string): KnownKey | undefined {
   const ofServer = Object.hasOwn(keys, server) ? keys[server] : undefined
   return ofServer && Object.hasOwn(ofServer, keyId) ? ofServer[keyId] : undefined
 }

@@ -13,9 +13,11 @@ import type { EventDraft } from './build-event.ts'
 import type { Viewer } from './client-event.ts'
 import { ensureSigner, findIdentity, openRoom, type RoomContext } from './context.ts'
 import { createRoom, type CreateRoomRequest } from './create-room.ts'
-import { tellHubs } from './fan-out.ts'
+import { registerLocalUser, tellHubs } from './fan-out.ts'
 import { type AcrossGap, receiveAcrossGap } from './across-gap.ts'
 import { backFill } from './back-fill.ts'
+import { isResident, requireResident } from './federation-access.ts'
+import { acceptInvite, buildInvite, type BuildInviteRequest } from './invite-elsewhere.ts'
 import { beginJoin, type CompleteJoin, completeJoin } from './join-staging.ts'
 import { joinedServers } from './joined-servers.ts'
 import { receiveOutliers } from './outliers.ts'
@@ -163,6 +165,15 @@ export class Room extends DurableObject<Env> {
     return newestFor(this.#room, serverName, from)
   }
 
+  /** Whether this server is in the room. */
+  isResident(): boolean {
+    return isResident(this.#room)
+  }
+
+  registerLocalUser(userId: UserId, shard: number): void {
+    registerLocalUser(this.#room, userId, shard)
+  }
+
   /** A template for an event of a user of another server, as JSON text. */
   eventTemplate(draft: EventDraft): string {
     return eventTemplate(this.#room, draft)
@@ -205,6 +216,11 @@ export class Room extends DurableObject<Env> {
   /** A user's membership; `unknown` where this server is not in the room. */
   knownMembership(userId: UserId): KnownMembership {
     return knownMembership(this.#room, userId)
+  }
+
+  /** Refuses a server that the room's ACL shuts out, and to help where this server is not in the room. */
+  requireAllowed(origin: ServerName): void {
+    requireResident(this.#room, origin)
   }
 
   makeMembership(request: MakeRequest): MakeAnswer {
@@ -253,6 +269,18 @@ export class Room extends DurableObject<Env> {
     const answer = changeMembership(this.#room, await ensureSigner(this.#room), request)
     await this.#tell()
     return answer
+  }
+
+  /** A `BuiltInvite` as JSON text. */
+  async buildInvite(request: BuildInviteRequest): Promise<string> {
+    return JSON.stringify(buildInvite(this.#room, await ensureSigner(this.#room), request))
+  }
+
+  /** Takes in an invite that `buildInvite` made and the other server has signed. */
+  async acceptInvite(pdu: JsonObject, keys: ServerKeySet): Promise<EventId> {
+    const eventId = acceptInvite(this.#room, await ensureSigner(this.#room), pdu, keys)
+    await this.#tell()
+    return eventId
   }
 
   /** Leaves the room. Answers also those who have left before. */

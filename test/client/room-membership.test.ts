@@ -62,7 +62,7 @@ describe('joining', () => {
   it('fails for rooms, aliases and texts that are none', async () => {
     expect(await bob.join('!nowhere:test.local')).toEqual(refusal(404, 'M_NOT_FOUND'))
     expect(await bob.join('#nowhere:test.local')).toEqual(refusal(404, 'M_NOT_FOUND'))
-    expect(await bob.join('#nowhere:other.org')).toEqual(refusal(404, 'M_NOT_FOUND'))
+    expect(await bob.join('#nowhere:other.org')).toEqual(refusal(502, 'M_CONNECTION_FAILED'))
     expect(await bob.join('nowhere')).toEqual(refusal(400, 'M_INVALID_PARAM'))
   })
 
@@ -89,7 +89,7 @@ describe('inviting', () => {
     expect(await alice.act('invite', roomId, bob.userId)).toEqual(forbidden)
     expect(await alice.act('invite', roomId, alice.userId)).toEqual(forbidden)
     expect(await alice.act('invite', roomId, '@nobody:test.local')).toEqual(refusal(404, 'M_NOT_FOUND'))
-    expect(await alice.act('invite', roomId, '@bob:other.org')).toEqual(forbidden)
+    expect(await alice.act('invite', roomId, '@bob:other.org')).toEqual(refusal(502, 'M_CONNECTION_FAILED'))
     expect(await alice.act('invite', roomId, 'bob')).toEqual(refusal(400, 'M_INVALID_PARAM'))
     expect(await alice.inRoom('POST', roomId, 'invite', {})).toEqual(refusal(400, 'M_MISSING_PARAM'))
     const byEmail = { id_server: 'id.org', medium: 'email', address: 'a@b.c' }

@@ -18,6 +18,7 @@ export function guardEnv(env: LocalEnv): LocalEnv {
     HUB: guardNamespace(env.HUB, 'Hub'),
     SERVER_KEYS: guardNamespace(env.SERVER_KEYS, 'ServerKeys'),
     PASSWORD_HASHER: guardNamespace(env.PASSWORD_HASHER, 'PasswordHasher'),
+    REMOTE_JOIN: guardNamespace(env.REMOTE_JOIN, 'RemoteJoin'),
     FEDERATION_SENDER: guardNamespace(env.FEDERATION_SENDER, 'FederationSender'),
     ...(env.FEDERATION_TRANSPORT && { FEDERATION_TRANSPORT: guardTransport(env.FEDERATION_TRANSPORT) }),
   }

@@ -48,6 +48,7 @@ export class Hub extends DurableObject {}
 export class ServerKeys extends DurableObject {}
 export class PasswordHasher extends DurableObject {}
 export class FederationSender extends DurableObject {}
+export class RemoteJoin extends DurableObject {}
 
 interface ProbeStub {
   [method: string]: (argument: number) => Promise<unknown>
