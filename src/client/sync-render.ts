@@ -117,6 +117,11 @@ function matchingEphemeral({ filter }: SyncView, { typing, receipts }: JoinedRoo
 }
 
 async function leftRoom(env: Env, view: SyncView, plan: SyncPlan, room: LeftRoom): Promise<string> {
+  if (room.event) {
+    const event = JSON.stringify(room.event)
+    const timeline = `"timeline":{"events":[${event}],"limited":false,"prev_batch":"t${room.to}"}`
+    return `${JSON.stringify(room.roomId)}:{${timeline},"state":{"events":[]},"account_data":{"events":[]}}`
+  }
   // Who only turned down an invite is told of the leaving alone.
   const range = room.wasJoined ? room : { ...room, from: room.to - 1 }
   const text = await askRoom(env, view, plan, range, false)

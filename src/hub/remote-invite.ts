@@ -18,6 +18,8 @@ export interface RemoteMembership {
   readonly eventId: EventId
   /** For invites and knocks: what the client is shown of the room, the member event among it. */
   readonly stripped?: readonly JsonObject[]
+  /** For what ends one: the member event as clients see it. The user's own leave where it is left out. */
+  readonly event?: JsonObject
 }
 
 /**
@@ -47,13 +49,31 @@ function wasApplied(hub: HubContext, rid: number, uid: number, eventId: EventId)
   )
 }
 
+/** What the client is shown with the membership. */
+function shown(
+  hub: HubContext,
+  { membership, userId, eventId, stripped, event }: RemoteMembership,
+): JsonObject[] {
+  if (membership === 'invite' || membership === 'knock') return [...(stripped ?? [])]
+  const leave = {
+    type: 'm.room.member',
+    event_id: eventId,
+    sender: userId,
+    state_key: userId,
+    origin_server_ts: hub.now(),
+    content: { membership },
+  }
+  return [event ?? leave]
+}
+
 function write(
   hub: HubContext,
   rid: number,
   uid: number,
-  { membership, eventId, stripped }: RemoteMembership,
+  change: RemoteMembership,
   present: string | undefined,
 ): void {
+  const { membership, eventId } = change
   const position = nextPosition(hub)
   // The row stands where the room's own news have come to, 0 for a room that never was here: whatever the room tells
   // later goes on from there.
@@ -78,6 +98,6 @@ function write(
     membership,
     position,
     roomPosition,
-    stripped ? JSON.stringify(stripped) : null,
+    JSON.stringify(shown(hub, change)),
   )
 }

@@ -58,6 +58,8 @@ export interface LeftRoom {
   readonly to: number
   /** Whether the user was in the room before: an invite that was turned down leaves no timeline behind it. */
   readonly wasJoined: boolean
+  /** The leave, where the room is elsewhere and knows nothing of it here. */
+  readonly event?: JsonObject
 }
 
 export interface OfferedRoom {
@@ -239,11 +241,13 @@ function leftRooms({ hub, request }: Scope, changes: readonly RoomChange[]): Lef
   if (request.since === undefined && !request.includeLeave) return []
   return changes
     .filter(({ membership }) => membership === 'leave' || membership === 'ban')
-    .map(({ rid, from, to, wasJoined }) => ({
+    .map(({ rid, from, to, wasJoined, stripped }) => ({
       roomId: roomIdOf(hub, rid),
       ...(from === undefined ? {} : { from }),
       to,
       wasJoined,
+      // Written by `applyRemoteMembership` alone.
+      ...(stripped === null ? {} : { event: (JSON.parse(stripped) as JsonObject[])[0] ?? {} }),
     }))
 }
 

@@ -30,6 +30,8 @@ export function viewOf(room: RoomContext, userId: string): View {
   const sees = (stored: StoredEvent) => {
     // Rejected and soft-failed events are shown to nobody.
     if (stored.status !== eventStatus.accepted) return false
+    // Everybody sees themselves go, also who only turned down an invite or took back a knock.
+    if (isOwnLeave(stored, userId)) return true
     const before = {
       visibility: visibilityIn(room, setting, stored.stateBefore),
       // Nobody sees what came after they left for good, even if at a fork they were still in the room; and only who
@@ -40,6 +42,11 @@ export function viewOf(room: RoomContext, userId: string): View {
   }
   const worldReadable = visibilityIn(room, setting, currentState(room)) === 'world_readable'
   return { lastJoined, worldReadable, sees }
+}
+
+function isOwnLeave({ event }: StoredEvent, userId: string): boolean {
+  if (event.type !== 'm.room.member' || event.state_key !== userId) return false
+  return event.content['membership'] === 'leave' || event.content['membership'] === 'ban'
 }
 
 function lastJoinedPosition({ rows }: SlotHistory): number {

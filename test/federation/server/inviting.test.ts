@@ -333,7 +333,19 @@ describe('an invite that ended', () => {
     expect(await end(user, room, '$leave')).toBe(true)
     expect(await end(user, room, '$leave')).toBe(false)
     const told = await sync(user, `&since=${next}`)
-    expect(Object.keys(told.rooms['leave'] ?? {})).toEqual([room.roomId])
+    expect(told.rooms['leave']?.[room.roomId]).toMatchObject({
+      timeline: {
+        events: [
+          {
+            type: 'm.room.member',
+            sender: user.userId,
+            state_key: user.userId,
+            content: { membership: 'leave' },
+          },
+        ],
+      },
+      state: { events: [] },
+    })
     expect((await sync(user, `&since=${told.next}`)).rooms).toEqual({})
     const filter = encodeURIComponent(JSON.stringify({ room: { include_leave: true } }))
     expect(Object.keys((await sync(user, `&filter=${filter}`)).rooms['leave'] ?? {})).toEqual([room.roomId])
