@@ -91,7 +91,8 @@ function targetServer(room: RoomContext, { eid, event }: StoredEvent): ServerNam
   const { membership } = event.content
   if (membership !== 'leave' && membership !== 'ban') return undefined
   const target = parseUserId(event.state_key)
-  // A server that never had to do with the room learns nothing of it.
-  if (target === undefined || membershipAt(room, target, eid - 1) === null) return undefined
-  return serverNameOf(target)
+  // A server that has nothing to do with the room learns nothing of it.
+  if (target === undefined) return undefined
+  const before = membershipAt(room, target, eid - 1)
+  return before === 'join' || before === 'invite' || before === 'knock' ? serverNameOf(target) : undefined
 }

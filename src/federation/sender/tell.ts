@@ -28,6 +28,8 @@ export function tell(sender: Sender, roomId: RoomId, events: readonly ToldEvent[
   const fresh = events.filter(({ position }) => position > known)
   const last = fresh.at(-1)
   if (!last) return
+  // Before anything is written: where no alarm is pending, nothing is left to do.
+  armAlarm(sender, sender.deps.now() + safetyMs)
   sender.deps.transact(() => {
     const addressed = fresh.map((event) => addressedEvent(sender, roomId, event))
     enqueue(
@@ -43,7 +45,6 @@ export function tell(sender: Sender, roomId: RoomId, events: readonly ToldEvent[
   })
   if (sender.toldUpTo.size >= rememberedRooms) sender.toldUpTo.clear()
   sender.toldUpTo.set(roomId, last.position)
-  armAlarm(sender, sender.deps.now() + safetyMs)
   for (const name of new Set(fresh.flatMap(({ destinations }) => destinations))) {
     const destination = sender.destinations.get(name)
     if (destination) markReady(sender, destination)

@@ -183,6 +183,23 @@ describe('a destination that is away for long', () => {
     expect(idsSent(world, one).at(-1)).toEqual(['$a600'])
   })
 
+  it('is as all others once it is back, if nothing else has happened', async () => {
+    const world = newWorld()
+    world.behave(one, unreachable)
+    await world.say(roomA, [one])
+    await world.advance(2 * hour)
+    world.behave(one, accept)
+    await world.advance(day)
+    expect(listDestinations(world.sender)[0]).toMatchObject({
+      state: 'ok',
+      failures: 0,
+      last_error: 'no route',
+    })
+    await world.say(roomA, [one])
+    expect(idsSent(world, one).at(-1)).toEqual(['$a2'])
+    expect(world.count('catch_up')).toBe(0)
+  })
+
   it('catches up also after a restart', async () => {
     const world = newWorld()
     world.behave(one, unreachable)
@@ -207,6 +224,22 @@ describe('a destination that is away for long', () => {
     const ids = idsSent(world, one).slice(-4)
     expect(ids.every((list) => list.length <= 50)).toBe(true)
     expect(new Set(ids.flat()).size).toBe(70)
+  })
+
+  it('does not miss what is said while its rooms are asked', async () => {
+    const world = newWorld()
+    world.behave(one, unreachable)
+    await world.say(roomA, [one])
+    await world.advance(2 * hour)
+    await world.say(roomB, [one])
+    let first = true
+    world.whileFetching(() => {
+      if (first) void world.say(roomB, [one])
+      first = false
+    })
+    world.behave(one, accept)
+    await world.advance(day)
+    expect(idsSent(world, one).slice(-2)).toEqual([['$b1'], ['$b2']])
   })
 
   it('does not miss what is said while it catches up', async () => {

@@ -58,6 +58,7 @@ export function newWorld({ connections = 6 } = {}) {
   let timers: { at: number; run: () => void }[] = []
   let life = 0
   let rooms = true
+  let whileFetching: () => void = () => undefined
   const positions = new Map<RoomId, number>()
 
   const open = (start: 'now' | number | undefined): Sender => {
@@ -103,7 +104,9 @@ export function newWorld({ connections = 6 } = {}) {
         },
         newestFor: (roomId) => {
           asked.newestFor += 1
-          return Promise.resolve(newest.get(roomId) ?? [])
+          const texts = newest.get(roomId) ?? []
+          whileFetching()
+          return Promise.resolve(texts)
         },
         otherServers: (roomId) => {
           asked.otherServers += 1
@@ -143,6 +146,8 @@ export function newWorld({ connections = 6 } = {}) {
       return alarmAt
     },
     behave: (destination: ServerName, behaviour: Behaviour) => behaviours.set(destination, behaviour),
+    /** What happens between a room's answer about its newest events and its arrival. */
+    whileFetching: (happens: () => void) => (whileFetching = happens),
     /** Whether rooms answer. */
     roomsAnswer: (answer: boolean) => (rooms = answer),
     settle,
