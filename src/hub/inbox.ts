@@ -152,10 +152,11 @@ function applyMembership(
     return
   }
   hub.sql.exec(
-    `INSERT INTO user_room (uid, rid, membership, log_pos, room_pos, display_name, stripped)
-     VALUES (?, ?, ?, ?, ?, ?, ?)
+    `INSERT INTO user_room (uid, rid, membership, log_pos, room_pos, display_name, stripped, by_other)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (uid, rid) DO UPDATE SET membership = excluded.membership, log_pos = excluded.log_pos,
-       room_pos = excluded.room_pos, display_name = excluded.display_name, stripped = excluded.stripped, forgotten = 0`,
+       room_pos = excluded.room_pos, display_name = excluded.display_name, stripped = excluded.stripped,
+       by_other = excluded.by_other, forgotten = 0`,
     uid,
     rid,
     change.next ?? 'leave',
@@ -163,6 +164,7 @@ function applyMembership(
     news.to,
     change.displayName ?? null,
     change.stripped ? JSON.stringify(change.stripped) : null,
+    news.sender === change.userId ? 0 : 1,
   )
 }
 

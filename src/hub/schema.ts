@@ -35,6 +35,8 @@ export const hubMigrations: readonly DurableMigration[] = [
         display_name TEXT,
         stripped TEXT,
         forgotten INTEGER NOT NULL DEFAULT 0,
+        -- Whether somebody else ended the membership: kicked or banned users are told so also by an initial sync.
+        by_other INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (uid, rid)
       ) WITHOUT ROWID;
       CREATE INDEX user_room_members ON user_room (rid, membership, uid);

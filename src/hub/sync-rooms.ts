@@ -25,6 +25,7 @@ interface MembershipRow {
   readonly log_pos: number
   readonly room_pos: number
   readonly stripped: string | null
+  readonly by_other: number
   readonly [column: string]: SqlStorageValue
 }
 
@@ -40,7 +41,7 @@ export function changedRooms(
 ): RoomChange[] {
   const rows = hub.sql
     .exec<MembershipRow>(
-      `SELECT rid, membership, log_pos, room_pos, stripped FROM user_room
+      `SELECT rid, membership, log_pos, room_pos, stripped, by_other FROM user_room
        WHERE uid = ? AND (forgotten = 0 OR log_pos > ?) ORDER BY rid`,
       uid,
       // A room that was left and forgotten since is still told as left, once.
@@ -133,8 +134,9 @@ function firstSight(hub: HubContext, row: MembershipRow, upTo: number, includeLe
     const to = roomWindow(hub, row.rid, 0, upTo)?.to ?? row.room_pos
     return [change(hub, row, { to }, true)]
   }
-  const left = row.membership === 'leave' || row.membership === 'ban'
-  return left && !includeLeave ? [] : [change(hub, row, { to: row.room_pos }, true)]
+  // Kicks and bans are told also to those who did not ask about rooms they left.
+  const byThemselves = row.membership === 'leave' && row.by_other === 0
+  return byThemselves && !includeLeave ? [] : [change(hub, row, { to: row.room_pos }, true)]
 }
 
 /** A room whose membership changed in the window. */

@@ -237,8 +237,7 @@ function simpleNews(hub: HubContext, rid: number, from: number, to: number): Eve
   return simple ? news : undefined
 }
 
-function leftRooms({ hub, request }: Scope, changes: readonly RoomChange[]): LeftRoom[] {
-  if (request.since === undefined && !request.includeLeave) return []
+function leftRooms({ hub }: Scope, changes: readonly RoomChange[]): LeftRoom[] {
   return changes
     .filter(({ membership }) => membership === 'leave' || membership === 'ban')
     .map(({ rid, from, to, wasJoined, stripped }) => ({

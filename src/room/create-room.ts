@@ -202,7 +202,8 @@ function powerLevels(request: CreateRoomRequest, rules: RoomVersionRules): JsonO
     ban: 50,
     kick: 50,
     redact: 50,
-    invite: 0,
+    // Anyone may invite into a private chat; into a public one nobody needs to be invited.
+    invite: request.preset === 'public_chat' ? 50 : 0,
     ...request.powerLevelContentOverride,
   }
 }
