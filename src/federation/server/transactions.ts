@@ -10,6 +10,7 @@ import { parseRoomId } from '../../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, type JsonValue, property, stringProperty } from '../../matrix/json.ts'
 import type { Receipt } from '../../room/receive-pdu.ts'
 import type { FederationRequest } from '../../http/federation-auth.ts'
+import { receiveElsewhere } from '../receive/receive-elsewhere.ts'
 import { receiveInRoom } from '../receive/receive-in-room.ts'
 import { receiveEdus } from './edus.ts'
 import type { FederationRouter } from './router.ts'
@@ -70,13 +71,28 @@ async function receiveRoom(
   results: JsonObject,
 ): Promise<void> {
   try {
-    for (const receipt of await receiveInRoom(env, origin, roomId, pdus))
-      note(origin, roomId, receipt, results)
+    for (const receipt of await receivePdus(env, origin, roomId, pdus)) note(origin, roomId, receipt, results)
   } catch (error) {
-    // Not our room, or shut out of it: there is no event id to answer with. Anything else is ours to look at.
+    // Shut out of the room: there is no event id to answer with. Anything else is ours to look at.
     if (!isMatrixError(error)) {
       log({ event: 'transaction_room_failed', room_id: roomId, server: origin, error: errorMessage(error) })
     }
+  }
+}
+
+async function receivePdus(
+  env: Env,
+  origin: ServerName,
+  roomId: RoomId,
+  pdus: readonly JsonObject[],
+): Promise<Receipt[]> {
+  try {
+    return await receiveInRoom(env, origin, roomId, pdus)
+  } catch (error) {
+    if (!isMatrixError(error) || error.errcode !== 'M_NOT_FOUND') throw error
+    // Of a room that this server is not in, what became of the invites of its users is all that counts.
+    await receiveElsewhere(env, origin, roomId, pdus)
+    return []
   }
 }
 

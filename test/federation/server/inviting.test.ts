@@ -351,6 +351,52 @@ describe('an invite that ended', () => {
     expect(Object.keys((await sync(user, `&filter=${filter}`)).rooms['leave'] ?? {})).toEqual([room.roomId])
   })
 
+  const tell = async (from: AskingServer, pdus: JsonObject[]) => {
+    const path = `${federation}/v1/send/${randomBytes(6).toString('hex')}`
+    const body = { origin: from.serverName, origin_server_ts: Date.now(), pdus }
+    expect((await from.ask('PUT', path, body)).status).toBe(200)
+  }
+  const leaveOf = (room: RemoteRoom, userId: string, changes: JsonObject = {}) =>
+    inviteOf(room, userId, {
+      content: { membership: 'leave', reason: 'changed my mind' },
+      depth: 6,
+      ...changes,
+    })
+
+  test.each(['6', '12'])('because the inviter took it back, in a room of version %s', async (version) => {
+    const user = await newUser()
+    const room = remoteRoom(version)
+    await send(room, inviteOf(room, user.userId))
+    const { next } = await sync(user)
+    const leave = leaveOf(room, user.userId)
+    await tell(remote, [leave.pdu])
+    const { rooms } = await sync(user, `&since=${next}`)
+    expect(rooms['leave']?.[room.roomId]).toMatchObject({
+      timeline: {
+        events: [{ event_id: leave.eventId, sender: rita, content: { reason: 'changed my mind' } }],
+      },
+    })
+    expect(await invitedTo(user)).toEqual([])
+  })
+
+  test('is ended by nobody else, nor by what is not signed', async () => {
+    const user = await newUser()
+    const room = remoteRoom('10')
+    await send(room, inviteOf(room, user.userId))
+    const { pdu } = leaveOf(room, user.userId)
+    const others = [
+      leaveOf(room, user.userId, { sender: '@eve:remote.test' }).pdu,
+      leaveOf(room, user.userId, { sender: user.userId }).pdu,
+      leaveOf(room, user.userId, { content: { membership: 'join' } }).pdu,
+      { ...pdu, signatures: {} },
+      { ...pdu, content: { membership: 'leave', reason: 'forged' } },
+    ]
+    await tell(remote, others)
+    // The right event, but from another server than its own.
+    await tell(other, [pdu])
+    expect(await invitedTo(user)).toEqual([room.roomId])
+  })
+
   test('does not come back when it is repeated, but another one does', async () => {
     const user = await newUser()
     const room = remoteRoom('10')
@@ -373,10 +419,14 @@ describe('an invite that ended', () => {
 })
 
 describe('an invite to a room that this server is in', () => {
-  /** A room of ours with Rita in it, who has the power to invite. */
-  const shared = async (options: JsonObject = {}) => {
+  /** A room of ours with Rita in it, in which everybody may invite. */
+  const shared = async () => {
     const alice = await newUser()
-    const roomId = await alice.createRoom({ preset: 'public_chat', room_version: '10', ...options })
+    const roomId = await alice.createRoom({
+      preset: 'public_chat',
+      room_version: '10',
+      power_level_content_override: { invite: 0 },
+    })
     await remote.join(roomId, rita)
     return { alice, roomId }
   }
