@@ -123,7 +123,6 @@ describe('a room is not created', () => {
     ['with invites by e-mail', { invite_3pid: [{ medium: 'email' }] }, 403, 'M_THREEPID_DENIED'],
     ['with invites to what is no user', { invite: ['bob'] }, 400, 'M_INVALID_PARAM'],
     ['with invites to users who do not exist', { invite: ['@nobody:test.local'] }, 404, 'M_NOT_FOUND'],
-    ['with invites to other servers', { invite: ['@bob:other.org'] }, 403, 'M_FORBIDDEN'],
     [
       'when its creator could not name it',
       { room_version: '11', name: 'x', power_level_content_override: { users: {} } },

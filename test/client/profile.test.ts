@@ -22,10 +22,11 @@ describe('a profile', () => {
   it('is empty at first and not found for users that do not exist', async () => {
     expect(await get()).toMatchObject({ status: 200, body: {} })
     expect(await get('displayname')).toMatchObject({ status: 404, body: { errcode: 'M_NOT_FOUND' } })
-    for (const userId of ['@nobody:test.local', '@alice:elsewhere.example']) {
-      const answer = await server.request('GET', path('', userId))
-      expect([answer.status, answer.body.errcode]).toEqual([404, 'M_NOT_FOUND'])
-    }
+    const nobody = await server.request('GET', path('', '@nobody:test.local'))
+    expect([nobody.status, nobody.body.errcode]).toEqual([404, 'M_NOT_FOUND'])
+    // Other servers are asked for those who are signed in alone.
+    const remote = await server.request('GET', path('', '@alice:elsewhere.example'))
+    expect([remote.status, remote.body.errcode]).toEqual([403, 'M_FORBIDDEN'])
     expect((await server.request('GET', path('', 'alice'))).body.errcode).toBe('M_INVALID_PARAM')
   })
 

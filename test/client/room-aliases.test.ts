@@ -181,9 +181,11 @@ describe('the directory', () => {
     expect(ids((await search({ filter })).chunk)).toEqual([])
   })
 
-  it('refuses tokens it did not make, and other servers', async () => {
+  it('refuses tokens it did not make, and to ask other servers for those who are not signed in', async () => {
     expect(await alice.call('GET', '/publicRooms?since=x')).toEqual(refusal(400, 'M_INVALID_PARAM'))
     expect(await alice.call('GET', '/publicRooms?limit=-1')).toEqual(refusal(400, 'M_INVALID_PARAM'))
-    expect(await alice.call('GET', '/publicRooms?server=other.org')).toEqual(refusal(404, 'M_NOT_FOUND'))
+    const other = '/publicRooms?server=other.org'
+    expect(await alice.call('GET', other)).toEqual(refusal(502, 'M_CONNECTION_FAILED'))
+    expect(await server.request('GET', `/_matrix/client/v3${other}`)).toEqual(refusal(403, 'M_FORBIDDEN'))
   })
 })
