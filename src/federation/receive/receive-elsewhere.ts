@@ -1,5 +1,6 @@
 // What a server tells of a room that this one is not in: that an invite of one of our users was taken back, or a knock turned
-// down. There is no state to judge that by: it is believed of who has invited, and of those who shaped the room as we know it.
+// down. There is no state to judge that by. For an invite the one who invited is believed, for a knock those who sent the
+// state that we were shown.
 // Specification: server-server API, "Inviting to a room", "Knocking upon a room"; client-server API, "Stripped state".
 
 import { inviterOf, sendersIn } from '../../client/remote-standing.ts'
@@ -73,7 +74,8 @@ async function endMembership(
 }
 
 function mayEnd(standing: Standing, target: UserId, sender: UserId): boolean {
-  return inviterOf(standing, target) === sender || sendersIn(standing).some((known) => known === sender)
+  if (standing.membership === 'invite') return inviterOf(standing, target) === sender
+  return sender !== target && sendersIn(standing).includes(sender)
 }
 
 /** The rules of the room, as its create event in the stripped state has them. */

@@ -379,13 +379,48 @@ describe('an invite that ended', () => {
     expect(await invitedTo(user)).toEqual([])
   })
 
+  test('was a knock that one of those who shaped the room turned down', async () => {
+    const user = await newUser()
+    const room = remoteRoom('10')
+    const hub = await server.hub()
+    const knock = {
+      type: 'm.room.member',
+      state_key: user.userId,
+      sender: user.userId,
+      content: { membership: 'knock' },
+    }
+    const create = { type: 'm.room.create', state_key: '', sender: rita, content: { room_version: '10' } }
+    const userId = user.userId as UserId
+    const roomId = room.roomId as RoomId
+    const eventId = '$knock' as EventId
+    await hub.applyRemoteMembership({
+      roomId,
+      userId,
+      membership: 'knock',
+      eventId,
+      stripped: [create, knock],
+    })
+    const knocking = async () => Object.keys((await sync(user)).rooms['knock'] ?? {})
+    await tell(remote, [leaveOf(room, user.userId, { sender: '@eve:remote.test' }).pdu])
+    expect(await knocking()).toEqual([roomId])
+    await tell(remote, [leaveOf(room, user.userId).pdu])
+    expect(await knocking()).toEqual([])
+  })
+
   test('is ended by nobody else, nor by what is not signed', async () => {
     const user = await newUser()
     const room = remoteRoom('10')
-    await send(room, inviteOf(room, user.userId))
+    const admin = {
+      type: 'm.room.topic',
+      state_key: '',
+      sender: '@admin:remote.test',
+      content: { topic: 'x' },
+    }
+    await send(room, inviteOf(room, user.userId), { invite_room_state: [room.create.pdu, admin] })
     const { pdu } = leaveOf(room, user.userId)
     const others = [
       leaveOf(room, user.userId, { sender: '@eve:remote.test' }).pdu,
+      leaveOf(room, user.userId, { sender: admin.sender }).pdu,
       leaveOf(room, user.userId, { sender: user.userId }).pdu,
       leaveOf(room, user.userId, { content: { membership: 'join' } }).pdu,
       { ...pdu, signatures: {} },
