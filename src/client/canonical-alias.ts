@@ -2,7 +2,8 @@
 // PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
 
 import { type Env, roomStub } from '../env.ts'
-import { MatrixError } from '../errors.ts'
+import { isMatrixError, MatrixError } from '../errors.ts'
+import { queryDirectory } from '../federation/client/queries.ts'
 import type { RoomAlias, RoomId, UserId } from '../matrix/event.ts'
 import { parseRoomAlias } from '../matrix/identifiers.ts'
 import { type JsonObject, property } from '../matrix/json.ts'
@@ -23,9 +24,20 @@ export async function checkCanonicalAlias(
   if (doubtful.length === 0) return
   // Aliases that the event names already are not checked again.
   const { listed } = await roomStub(env, roomId).aliasStanding(sender)
-  const bad = doubtful.find((alias) => !listed.includes(alias))
-  if (bad !== undefined)
-    throw new MatrixError('M_BAD_ALIAS', 400, `The alias '${bad}' does not point to this room`)
+  for (const alias of doubtful.filter((one) => !listed.includes(one))) {
+    if (!isLocal(env, alias) && (await pointsTo(env, roomId, alias))) continue
+    throw new MatrixError('M_BAD_ALIAS', 400, `The alias '${alias}' does not point to this room`)
+  }
+}
+
+/** Whether another server says that its alias points to the room. */
+async function pointsTo(env: Env, roomId: RoomId, alias: RoomAlias): Promise<boolean> {
+  try {
+    return (await queryDirectory(env, alias)).roomId === roomId
+  } catch (error) {
+    if (isMatrixError(error)) return false
+    throw error
+  }
 }
 
 function namedAliases(content: JsonObject): RoomAlias[] {

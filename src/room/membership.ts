@@ -122,7 +122,7 @@ function requireGuestAccess(room: RoomContext): void {
 }
 
 // Who vouches for a join is for the server to say.
-export function withoutAuthorisation(content: JsonObject): JsonObject {
+function withoutAuthorisation(content: JsonObject): JsonObject {
   const { join_authorised_via_users_server: _, ...others } = content
   return others
 }

@@ -238,6 +238,45 @@ describe.each(['10', '11', '12'])('a room of version %s', (version) => {
   })
 })
 
+describe('a room that all users of a server have left', () => {
+  const makeJoin = (from: FederatedServer, to: FederatedServer, roomId: string) =>
+    from.request('POST', '/__call', {
+      body: {
+        destination: to.serverName,
+        method: 'GET',
+        path: `/_matrix/federation/v1/make_join/${encodeURIComponent(roomId)}/${encodeURIComponent(`@x:${from.serverName}`)}?ver=12`,
+        timeoutMs: 5000,
+      },
+    })
+
+  it('is helped into by that server no more', async () => {
+    const roomId = await alice.createRoom({ preset: 'public_chat' })
+    expect((await joinVia(bob, roomId, one)).status).toBe(200)
+    expect((await makeJoin(one, two, roomId)).body).toMatchObject({ status: 200 })
+    expect((await bob.leave(roomId)).status).toBe(200)
+    expect((await makeJoin(one, two, roomId)).body).toMatchObject({
+      status: 404,
+      body: { errcode: 'M_NOT_FOUND' },
+    })
+    expect((await bob.leave(roomId)).status).toBe(200)
+  })
+
+  it('is entered by what its other servers say now, not by what was known of it', async () => {
+    const roomId = await alice.createRoom({ preset: 'public_chat' })
+    expect((await joinVia(bob, roomId, one)).status).toBe(200)
+    expect((await bob.leave(roomId)).status).toBe(200)
+    await sees(alice, roomId, bob, 'leave')
+    // Who was in it then is asked, although nobody names a server now.
+    expect((await carol.join(roomId)).status).toBe(200)
+    expect((await carol.leave(roomId)).status).toBe(200)
+    await sees(alice, roomId, carol, 'leave')
+    await alice.setState(roomId, 'm.room.join_rules', { join_rule: 'invite' })
+    expect(await carol.join(roomId)).toEqual(refusal(403, 'M_FORBIDDEN'))
+    expect((await alice.act('ban', roomId, carol.userId)).status).toBe(200)
+    expect(await carol.join(roomId)).toEqual(refusal(403, 'M_FORBIDDEN'))
+  })
+})
+
 describe('a user of the other server', () => {
   it('is kicked and banned without being asked', async () => {
     const roomId = await alice.createRoom({ preset: 'public_chat' })
@@ -301,6 +340,23 @@ describe('a server that cannot be reached', () => {
     expect((await bob.leave(theirs)).status).toBe(200)
     expect(await synced(bob, 'invite', theirs)).toBeUndefined()
     expect(await synced(bob, 'leave', theirs)).toBeDefined()
+  })
+})
+
+it('names a room by an alias of the other server only if that leads there', async () => {
+  const [here, there] = [await alice.createRoom({ preset: 'public_chat' }), await alice.createRoom()]
+  expect((await joinVia(bob, here, one)).status).toBe(200)
+  await alice.setState(here, 'm.room.power_levels', { users: { [bob.userId]: 100 } })
+  const set = (alias: string) => bob.setState(here, 'm.room.canonical_alias', { alias })
+  await eventually(async () => ((await set('')).status === 200 ? true : undefined))
+  expect((await alice.setAlias(`#leads-here:${one.serverName}`, here)).status).toBe(200)
+  expect((await alice.setAlias(`#leads-there:${one.serverName}`, there)).status).toBe(200)
+  expect((await set(`#leads-here:${one.serverName}`)).status).toBe(200)
+  expect(await set(`#leads-there:${one.serverName}`)).toEqual(refusal(400, 'M_BAD_ALIAS'))
+  expect(await set(`#nothing:${one.serverName}`)).toEqual(refusal(400, 'M_BAD_ALIAS'))
+  expect(await bob.aliasTarget(`#leads-here:${one.serverName}`)).toMatchObject({
+    status: 200,
+    body: { room_id: here, servers: expect.arrayContaining([one.serverName, two.serverName]) as string[] },
   })
 })
 

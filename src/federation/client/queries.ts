@@ -37,23 +37,18 @@ export async function queryDirectory(env: Env, alias: RoomAlias): Promise<AliasT
 // Profiles are looked at many times while a room is on the screen.
 const profileFreshMs = 60_000
 const profilesKept = 1000
-const profiles = new Map<UserId, { readonly profile: Promise<JsonObject>; readonly until: number }>()
+const profiles = new Map<UserId, { readonly profile: JsonObject; readonly until: number }>()
 
 /** The profile of another server's user, a minute old at most. M_NOT_FOUND, M_FORBIDDEN, 502 and 504. */
 export async function queryProfile(env: Env, userId: UserId): Promise<JsonObject> {
   const known = profiles.get(userId)
-  if (known && known.until > Date.now()) return await known.profile
-  const profile = askForProfile(env, userId)
+  if (known && known.until > Date.now()) return known.profile
+  const profile = await askForProfile(env, userId)
   profiles.delete(userId)
   profiles.set(userId, { profile, until: Date.now() + profileFreshMs })
   const oldest = profiles.size > profilesKept ? profiles.keys().next().value : undefined
   if (oldest !== undefined) profiles.delete(oldest)
-  try {
-    return await profile
-  } catch (error) {
-    profiles.delete(userId)
-    throw error
-  }
+  return profile
 }
 
 async function askForProfile(env: Env, userId: UserId): Promise<JsonObject> {

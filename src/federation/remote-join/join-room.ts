@@ -58,7 +58,9 @@ export async function joinRoom(deps: JoinDeps, request: JoinRequest): Promise<Ev
     })
   } catch (error) {
     const [first] = joined
-    if (first) await leaveAgain(deps, request, first.server)
+    // Whatever else went wrong may go right the next time, for which the user must still be let in.
+    const isHopeless = isMatrixError(error) && error.errcode === 'M_RESOURCE_LIMIT_EXCEEDED'
+    if (first && isHopeless) await leaveAgain(deps, request, first.server)
     throw error
   }
 }
