@@ -46,7 +46,8 @@ export function roomUpgradeRoutes(app: App): void {
         ...plan.creationContent,
         ...(creators.length === 0 ? {} : { additional_creators: creators }),
       },
-      preset: 'private_chat',
+      // It says nothing about guests, which keeps them out unless the old room let them in.
+      preset: 'public_chat',
       powerLevelContentOverride: plan.powerLevels,
       initialState: plan.initialState,
       invite: [],

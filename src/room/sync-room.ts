@@ -87,7 +87,7 @@ function readTimeline(room: RoomContext, request: RoomSyncRequest): Timeline {
   let next = to
   while (next > from && found.length <= limit && to - next < longestScan) {
     const batch = eventsBetween(room, from + 1, next, 'b', Math.min(scanStep, Math.max(limit + 1, 10)))
-    const seen = request.joinedThroughout ? batch : seenBy(room, request.userId, batch)
+    const seen = request.joinedThroughout ? batch : visibleEvents(room, request.userId, batch)
     found.push(
       ...seen.filter(
         (stored) => !isIgnored(request, stored) && matches({ ...stored.event, room_id: roomId }),
@@ -101,15 +101,6 @@ function readTimeline(room: RoomContext, request: RoomSyncRequest): Timeline {
   // Without a gap the timeline reaches back to where the client was.
   const start = limited ? (first ? first.eid - 1 : to) : from
   return { events, limited, start }
-}
-
-// What becomes of a user's own membership is theirs to know, whatever the room shows of itself.
-function seenBy(room: RoomContext, userId: string, batch: readonly StoredEvent[]): StoredEvent[] {
-  const visible = new Set(visibleEvents(room, userId, batch))
-  return batch.filter(
-    (stored) =>
-      visible.has(stored) || (stored.event.type === 'm.room.member' && stored.event.state_key === userId),
-  )
 }
 
 // State is shown whoever sent it: without it the room cannot be understood.

@@ -93,14 +93,9 @@ function transferredState(room: RoomContext, rules: RoomVersionRules, { aliases 
     const event = currentEvent(room, type)
     return event ? [stateEvent(type, event.content)] : []
   })
-  // What a new room would get by its preset is not to be more open than the old one.
-  const guests = currentEvent(room, 'm.room.guest_access')
-    ? []
-    : [stateEvent('m.room.guest_access', { guest_access: 'forbidden' })]
   return [
     stateEvent('m.room.join_rules', joinRules(room, rules)),
     ...present,
-    ...guests,
     ...transferredAlias(room, aliases),
     ...spaceChildren(room),
   ]

@@ -91,11 +91,6 @@ function readable(room: RoomContext, { lastJoined, worldReadable }: View): Reada
   return { upTo: lastJoined + 1, left: true }
 }
 
-/** Whether a user may read anything of the room: members, former members, and anyone where it is world readable. */
-export function mayReadRoom(room: RoomContext, userId: string): boolean {
-  return readable(room, viewOf(room, userId)) !== undefined
-}
-
 /** How far a user may read in the room. M_FORBIDDEN for those who may not, or if there is no such room. */
 export function requireReadable(
   room: RoomContext,

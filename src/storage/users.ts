@@ -1,6 +1,6 @@
 // Local users in D1.
 
-import { and, eq, inArray, isNull, sql } from 'drizzle-orm'
+import { and, eq, isNull, sql } from 'drizzle-orm'
 import type { Env } from '../env.ts'
 import type { UserId } from '../matrix/event.ts'
 import { database, isUniqueViolation, statement } from './database.ts'
@@ -10,9 +10,6 @@ import { users } from './schema/users.ts'
 import { changingSessions } from './session-cache.ts'
 
 export type User = typeof users.$inferSelect
-
-// D1 takes at most 100 parameters in a query.
-const parametersPerQuery = 100
 
 /** A local user, also a deactivated one. */
 export async function findUser(env: Env, userId: UserId): Promise<User | undefined> {
@@ -27,25 +24,6 @@ export async function shardOf(env: Env, userId: UserId): Promise<number | undefi
     .where(and(eq(users.userId, userId), isNull(users.deactivatedAt)))
     .get()
   return row?.shard
-}
-
-/** Those of some user ids that are local users who exist and are not deactivated, with their Hub shard. */
-export async function findLocalUsers(
-  env: Env,
-  userIds: readonly UserId[],
-): Promise<{ userId: UserId; shard: number }[]> {
-  const chunks = Array.from({ length: Math.ceil(userIds.length / parametersPerQuery) }, (_, n) =>
-    userIds.slice(n * parametersPerQuery, (n + 1) * parametersPerQuery),
-  )
-  const found = await Promise.all(
-    chunks.map((chunk) =>
-      database(env)
-        .select({ userId: users.userId, shard: users.shard })
-        .from(users)
-        .where(and(inArray(users.userId, chunk), isNull(users.deactivatedAt))),
-    ),
-  )
-  return found.flat()
 }
 
 export interface NewUser {

@@ -30,10 +30,18 @@ test('each endpoint is listed once', () => {
   expect(keys.length).toBeGreaterThan(200)
 })
 
-// A state key that is empty can be left out, with its slash; the fallback page posts to itself; old
-// servers name the key they ask for.
-const otherForms =
-  /\/rooms\/:roomId\/state\/:eventType\/?$|\/auth\/:authType\/fallback\/web$|\/key\/v2\/server\/:keyId$/
+// A state key that is empty can be left out, with its slash; the fallback page posts to itself; old servers name the key
+// they ask for, and hand joins and leaves over in the first version of these endpoints; clients end the push rules with
+// a slash.
+const otherForms = new RegExp(
+  [
+    '/rooms/:roomId/state/:eventType/?$',
+    '/auth/:authType/fallback/web$',
+    '/key/v2/server/:keyId$',
+    '/federation/v1/send_(join|leave)/:roomId/:eventId$',
+    '/pushrules/(global/)?$',
+  ].join('|'),
+)
 const extensions =
   /^\/_matrix\/(?:client|federation)\/unstable\/|^\/_synapse\/admin\/v1\/register$|^\/_hearth\/admin\/v1\//
 
