@@ -142,7 +142,8 @@ export class Room extends DurableObject<Env> {
 
   async completeJoin(request: CompleteJoin): Promise<EventId> {
     const eventId = completeJoin(this.#room, request)
-    await Promise.all([tellHubs(this.#room), tellIndex(this.#room)])
+    await this.#tell()
+    await tellIndex(this.#room)
     return eventId
   }
 

@@ -161,6 +161,18 @@ describe.each(['1', '10', '11', '12'])('a room of version %s on the other server
     )
   })
 
+  it('is for two, who have the same power in it', async () => {
+    const roomId = await create({ preset: 'trusted_private_chat', is_direct: true, invite: [bob.userId] })
+    const shown = await synced(bob, 'invite', roomId)
+    expect(shown?.invite_state?.events).toContainEqual(
+      expect.objectContaining({ state_key: bob.userId, content: { is_direct: true, membership: 'invite' } }),
+    )
+    expect((await bob.join(roomId)).status).toBe(200)
+    expect(
+      (await bob.setState(roomId, 'm.room.history_visibility', { history_visibility: 'joined' })).status,
+    ).toBe(200)
+  })
+
   it('is not joined by invite, which is turned down', async () => {
     const roomId = await create({ preset: 'private_chat', invite: [bob.userId] })
     expect(await synced(bob, 'invite', roomId)).toBeDefined()

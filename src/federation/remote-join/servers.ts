@@ -11,14 +11,18 @@ import type { FederationAnswer } from '../client/request.ts'
 const mostServers = 8
 const longestMessage = 300
 
-/** The servers to try for a room, in order: those given, then the one that the room id names. Never ourselves. */
+/** The servers to try for a room, in order: those given, or else the one that the room id names. Never ourselves. */
 export function candidates(
   own: ServerName,
   roomId: RoomId,
   given: readonly (string | undefined)[],
 ): ServerName[] {
-  const named = [...given.map((name) => parseServerName(name ?? '')), serverNameOf(roomId)]
-  const others = named.filter((name) => name !== undefined).filter((name) => name !== own)
+  const named = given
+    .map((name) => parseServerName(name ?? ''))
+    .filter((name) => name !== undefined && name !== own)
+  // The server in a room id made the room, which does not say that it is still in it: the last resort.
+  const resort = named.length > 0 ? [] : [serverNameOf(roomId)]
+  const others = [...named, ...resort].filter((name) => name !== undefined).filter((name) => name !== own)
   return [...new Set(others)].slice(0, mostServers)
 }
 
