@@ -70,12 +70,19 @@ async function completed(env: Env, origin: ServerName, roomId: RoomId, pending: 
 }
 
 function lacksParents({ pdu, receipt }: Pending): boolean {
-  const prev = property(pdu, 'prev_events')
-  // Versions 1 and 2 name events by pairs of id and hash.
-  const ids: unknown[] = Array.isArray(prev)
-    ? prev.map((entry) => (Array.isArray(entry) ? entry[0] : entry))
-    : []
-  return receipt.missing.some((id) => ids.includes(id))
+  const parents = cited(pdu, 'prev_events')
+  return receipt.missing.some((id) => parents.includes(id))
+}
+
+function lacksAuthEvents({ pdu, receipt }: Pending): boolean {
+  const authEvents = cited(pdu, 'auth_events')
+  return receipt.missing.some((id) => authEvents.includes(id))
+}
+
+// Versions 1 and 2 name events by pairs of id and hash.
+function cited(pdu: JsonObject, key: 'prev_events' | 'auth_events'): unknown[] {
+  const list = property(pdu, key)
+  return Array.isArray(list) ? list.map((entry) => (Array.isArray(entry) ? entry[0] : entry)) : []
 }
 
 // The missing events one by one, as the last resort for auth events.
@@ -125,6 +132,7 @@ async function fetchAuthChain(
   roomId: RoomId,
   { pdu, receipt }: Pending,
 ): Promise<Receipt> {
+  if (!lacksAuthEvents({ pdu, receipt })) return receipt
   await stage(env, roomId, await authChainFrom(env, origin, roomId, receipt.eventId))
   return await receiveOne(env, roomId, pdu, receipt)
 }
