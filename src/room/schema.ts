@@ -66,6 +66,9 @@ export const roomMigrations: readonly DurableMigration[] = [
       -- event ids) that are not here. servers is a JSON list of those to ask.
       CREATE TABLE gaps (pos INTEGER PRIMARY KEY, prevs TEXT NOT NULL, servers TEXT NOT NULL);
 
+      -- Events of other servers that this one has to send on: they joined, left or knocked through it.
+      CREATE TABLE relayed (eid INTEGER PRIMARY KEY);
+
       -- The Hub shards of the local users that were ever in this room.
       CREATE TABLE local_users (user_id TEXT PRIMARY KEY, shard INTEGER NOT NULL) WITHOUT ROWID;
     `,
