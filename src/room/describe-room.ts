@@ -1,7 +1,8 @@
 // A look at the graph of a room, for diagnosis and tests.
 
 import { identity, type RoomContext } from './context.ts'
-import { eventByEid, forwardExtremities, livePosition } from './events.ts'
+import { eventByEid, livePosition } from './events.ts'
+import { extremityIds } from './receive-from.ts'
 import { allState, currentState, slotOf } from './state-at.ts'
 
 export interface RoomDescription {
@@ -27,7 +28,7 @@ export function describeRoom(room: RoomContext): RoomDescription {
   return {
     version: identity(room).rules.id,
     position: livePosition(room),
-    extremities: forwardExtremities(room).map((eid) => eventByEid(room, eid).event.event_id),
+    extremities: extremityIds(room),
     state: Object.fromEntries(state),
   }
 }

@@ -8,7 +8,7 @@ import type { RoomContext } from './context.ts'
 import { eventByEid, forwardExtremities } from './events.ts'
 import { requireResident } from './federation-access.ts'
 import { membershipAt } from './member-counts.ts'
-import { missingEvents, receivePdu, type Receipt, type ServerKeySet } from './receive-pdu.ts'
+import { receivePdu, type Receipt, type ServerKeySet } from './receive-pdu.ts'
 import { currentState } from './state-at.ts'
 
 /**
@@ -37,9 +37,4 @@ export function joinedUsersOf(room: RoomContext, origin: ServerName, userIds: re
 /** The ids of the forward extremities. */
 export function extremityIds(room: RoomContext): EventId[] {
   return forwardExtremities(room).map((eid) => eventByEid(room, eid).event.event_id)
-}
-
-/** Those of the ids that this server has no event of. */
-export function unknownEvents(room: RoomContext, ids: readonly EventId[]): EventId[] {
-  return missingEvents(room, ids)
 }

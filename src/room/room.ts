@@ -21,8 +21,8 @@ import { acceptInvite, buildInvite, type BuildInviteRequest } from './invite-els
 import { beginJoin, type CompleteJoin, completeJoin } from './join-staging.ts'
 import { joinedServers } from './joined-servers.ts'
 import { receiveOutliers } from './outliers.ts'
-import { extremityIds, joinedUsersOf, receiveFrom, unknownEvents } from './receive-from.ts'
-import { receivePdu, type Receipt, type ServerKeySet } from './receive-pdu.ts'
+import { extremityIds, joinedUsersOf, receiveFrom } from './receive-from.ts'
+import { missingEvents, receivePdu, type Receipt, type ServerKeySet } from './receive-pdu.ts'
 import { describeRoom, type RoomDescription } from './describe-room.ts'
 import {
   type BackfillRequest,
@@ -116,7 +116,7 @@ export class Room extends DurableObject<Env> {
   }
 
   unknownEvents(ids: readonly EventId[]): EventId[] {
-    return unknownEvents(this.#room, ids)
+    return missingEvents(this.#room, ids)
   }
 
   /** Receives events known only as auth events or as state, in any order. */

@@ -10,7 +10,7 @@ import { buildEvent, type EventDraft } from './build-event.ts'
 import { canonicalEqual } from './canonical-equal.ts'
 import { transactionKey } from './client-event.ts'
 import { identity, type RoomContext, type Signer } from './context.ts'
-import { eventByEid, eventStatus, forwardExtremities, type EventRow } from './events.ts'
+import { eventByEid, eventStatus, forwardExtremities } from './events.ts'
 import { currentEvent, currentState, stateLookup } from './state-at.ts'
 
 // More parents than this make an event that other servers find hard to judge.
@@ -25,11 +25,12 @@ export interface SendRequest {
   readonly transaction?: { readonly deviceId: string; readonly txnId: string; readonly path: string }
 }
 
-/** Sends an event of a local user. Returns its id. M_FORBIDDEN where the auth rules refuse it. */
+/**
+ * Sends an event of a local user. Returns its id. M_FORBIDDEN where the auth rules refuse it. A request with a transaction
+ * must have been looked for before, by `findSentEvent` in the same turn.
+ */
 export function sendEvent(room: RoomContext, signer: Signer, request: SendRequest): EventId {
   const { draft } = request
-  const sent = findSentEvent(room, request)
-  if (sent) return sent
   const same = findUnchangedState(room, draft)
   if (same) return same
   return transact(room, () => appendDraft(room, signer, draft, transactionOfRequest(request)))
@@ -68,7 +69,8 @@ export function newestExtremities(room: RoomContext): readonly number[] {
 export function findSentEvent(room: RoomContext, request: SendRequest): EventId | undefined {
   const txn = transactionOfRequest(request)
   if (txn === undefined) return undefined
-  return room.sql.exec<EventRow>('SELECT * FROM events WHERE txn = ?', txn).toArray()[0]?.event_id
+  return room.sql.exec<{ event_id: EventId }>('SELECT event_id FROM events WHERE txn = ?', txn).toArray()[0]
+    ?.event_id
 }
 
 function transactionOfRequest({ draft, transaction }: SendRequest): string | undefined {
