@@ -43,7 +43,9 @@ async function joinThroughOthers(
   // Whether a room takes guests is seen only from within.
   if (guest)
     throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 403, 'Guests may not join rooms of other servers')
-  const given = resident ? through : [...servers, ...(await hints(c, roomId)), ...through]
+  // What is known from an earlier stay may be out of date: it serves only those who name nobody themselves.
+  const named = resident ? [] : [...servers, ...(await hints(c, roomId))]
+  const given = named.length > 0 ? named : through
   const { serverName } = config(c.env)
   const helpers: ServerName[] = candidates(serverName, roomId, given)
   if (resident && through.length === 0) {

@@ -282,6 +282,9 @@ describe('a room that all users of a server have left', () => {
     expect((await carol.join(roomId)).status).toBe(200)
     expect((await carol.leave(roomId)).status).toBe(200)
     await sees(alice, roomId, carol, 'leave')
+    // Who names a server means that one.
+    const nobody = `/join/${encodeURIComponent(roomId)}?via=127.0.0.1:1`
+    expect(await carol.call('POST', nobody, {})).toEqual(refusal(502, 'M_CONNECTION_FAILED'))
     await alice.setState(roomId, 'm.room.join_rules', { join_rule: 'invite' })
     expect(await carol.join(roomId)).toEqual(refusal(403, 'M_FORBIDDEN'))
     expect((await alice.act('ban', roomId, carol.userId)).status).toBe(200)
