@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/clients/**', 'test/conformance/**'],
+    exclude: ['test/clients/**', 'test/conformance/**', 'test/federation/synapse/**'],
     pool: 'threads',
     maxWorkers: 2,
     testTimeout: 30_000,

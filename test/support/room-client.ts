@@ -11,12 +11,15 @@ let transactions = 0
 export type RoomClient = ReturnType<typeof roomClient>
 
 /** A registered user. Paths are below /_matrix/client/v3. */
-export async function newClient(server: TestServer, localpart: string): Promise<RoomClient> {
+export async function newClient(
+  server: Pick<TestServer, 'request' | 'register'>,
+  localpart: string,
+): Promise<RoomClient> {
   return roomClient(server, await server.register(localpart))
 }
 
 /** The client of an account. */
-export function roomClient(server: TestServer, account: Account) {
+export function roomClient(server: Pick<TestServer, 'request'>, account: Account) {
   const call = async (method: string, path: string, body?: JsonValue) =>
     await server.request(method, `${api}${path}`, {
       token: account.token,

@@ -82,7 +82,6 @@ export async function startServer(options: ServerOptions = {}) {
     /** Every line that the Worker and workerd printed. */
     logs,
     ...httpClient(url),
-    register: (localpart: string) => register(url, localpart),
     room: (roomId: string) => stub<Room>(mf, 'ROOM', roomId),
     hub: (shard = 0) => stub<Hub>(mf, 'HUB', `hub-${shard}`),
     /** What the guard counted so far. */
@@ -135,6 +134,7 @@ async function idleReport(url: string): Promise<GuardReport> {
 /** Requests to a server at a base URL. */
 export function httpClient(url: string) {
   return {
+    register: (localpart: string) => register(url, localpart),
     fetch: (path: string, init?: RequestInit) => fetch(`${url}${path}`, init),
     /** A request whose answer is JSON, an object unless the caller says otherwise. An empty answer is `{}`. */
     async request<T = Record<string, JsonValue>>(
