@@ -15,6 +15,7 @@ import { capabilitiesRoutes } from './client/capabilities.ts'
 import { deviceRoutes } from './client/devices.ts'
 import { eventContextRoutes } from './client/event-context.ts'
 import { filterRoutes } from './client/filter.ts'
+import { keyBackupRoutes } from './client/key-backup.ts'
 import { loginFallbackRoutes } from './client/login-fallback.ts'
 import { loginRoutes } from './client/login.ts'
 import { logoutRoutes } from './client/logout.ts'
@@ -79,6 +80,7 @@ export function createApp(): App {
   federationRoutes(app)
   eventContextRoutes(app)
   filterRoutes(app)
+  keyBackupRoutes(app)
   loginFallbackRoutes(app)
   loginRoutes(app)
   logoutRoutes(app)

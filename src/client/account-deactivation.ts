@@ -31,6 +31,8 @@ export function accountDeactivationRoutes(app: App): void {
     const hub = hubStub(c.env, user.shard)
     await hub.deleteDevices(user.userId, { allBut: undefined })
     if (erase) await hub.eraseAccountData(user.userId)
+    // Nobody can ask for the keys again, and nobody else can use them.
+    await hub.eraseKeyBackups(user.userId)
     await leaveAllRooms(c, user)
     // There are no third-party identifiers to unbind.
     return c.json({ id_server_unbind_result: 'success' })

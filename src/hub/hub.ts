@@ -30,6 +30,21 @@ import {
 import { getFilter, storeFilter } from './filters.ts'
 import { queueRoomNews, roomPositionAt } from './inbox.ts'
 import { findRoom, findUser, internRoom, internUser } from './interned.ts'
+import {
+  createKeyBackup,
+  deleteBackedUpKeys,
+  deleteKeyBackup,
+  eraseKeyBackups,
+  getKeyBackup,
+  type KeyBackupVersion,
+  type KeyBackupWrite,
+  type KeySelection,
+  type PlacedKey,
+  putBackedUpKeys,
+  readBackedUpKeys,
+  updateKeyBackup,
+} from './key-backup.ts'
+import { keyBackupData, streamBackedUpKeys } from './key-backup-stream.ts'
 import { loginFailed, type LoginStanding, loginStanding, loginSucceeded } from './login-lockout.ts'
 import {
   forgetRoom,
@@ -275,5 +290,51 @@ export class Hub extends DurableObject<Env> {
 
   getFilter(userId: UserId, filterId: string): string | undefined {
     return getFilter(this.#hub, internUser(this.#hub, userId), filterId)
+  }
+
+  // Server-side key backups.
+
+  createKeyBackup(userId: UserId, backup: { algorithm: string; authData: string }): string {
+    return createKeyBackup(this.#hub, internUser(this.#hub, userId), backup)
+  }
+
+  /** The current version when none is named. */
+  getKeyBackup(userId: UserId, version?: string): KeyBackupVersion | undefined {
+    return getKeyBackup(this.#hub, internUser(this.#hub, userId), version)
+  }
+
+  updateKeyBackup(userId: UserId, version: string, authData: string): void {
+    updateKeyBackup(this.#hub, internUser(this.#hub, userId), version, authData)
+  }
+
+  deleteKeyBackup(userId: UserId, version: string): boolean {
+    return deleteKeyBackup(this.#hub, internUser(this.#hub, userId), version)
+  }
+
+  eraseKeyBackups(userId: UserId): void {
+    eraseKeyBackups(this.#hub, internUser(this.#hub, userId))
+  }
+
+  putBackedUpKeys(userId: UserId, version: string, keys: readonly PlacedKey[]): KeyBackupWrite {
+    return putBackedUpKeys(this.#hub, internUser(this.#hub, userId), version, keys)
+  }
+
+  deleteBackedUpKeys(userId: UserId, version: string, selection: KeySelection): KeyBackupWrite {
+    return deleteBackedUpKeys(this.#hub, internUser(this.#hub, userId), version, selection)
+  }
+
+  /** One key as JSON text. */
+  getBackedUpKey(userId: UserId, version: string, place: Required<KeySelection>): string | undefined {
+    const uid = internUser(this.#hub, userId)
+    const [key] = readBackedUpKeys(this.#hub, uid, version, place, { limit: 1 })
+    return key && keyBackupData(key)
+  }
+
+  streamBackedUpKeys(
+    userId: UserId,
+    version: string,
+    roomId?: string,
+  ): ReadableStream<Uint8Array> | undefined {
+    return streamBackedUpKeys(this.#hub, internUser(this.#hub, userId), version, roomId)
   }
 }

@@ -108,4 +108,31 @@ export const hubMigrations: readonly DurableMigration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: '0003-key-backup',
+    sql: `
+      -- The row of a deleted version stays without an algorithm: numbers are not given out twice.
+      CREATE TABLE key_backup_versions (
+        uid INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        algorithm TEXT,
+        auth_data TEXT,
+        etag INTEGER NOT NULL DEFAULT 0,
+        count INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (uid, version)
+      ) WITHOUT ROWID;
+
+      CREATE TABLE key_backup_keys (
+        uid INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        room_id TEXT NOT NULL,
+        session_id TEXT NOT NULL,
+        first_message_index INTEGER NOT NULL,
+        forwarded_count INTEGER NOT NULL,
+        is_verified INTEGER NOT NULL,
+        session_data TEXT NOT NULL,
+        PRIMARY KEY (uid, version, room_id, session_id)
+      ) WITHOUT ROWID;
+    `,
+  },
 ]
