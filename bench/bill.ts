@@ -1,6 +1,7 @@
 // The bill of design section 8's target: five users in 50 federated rooms with 10,000 events a day, held against the
 // daily limits of the free plan. The costs are the measured ones; how people behave is assumed, and printed.
 
+import { readWranglerConfig } from '../scripts/wrangler-config.ts'
 import type { Counts } from '../test/support/guard/counters.ts'
 import { burst, type Cost } from './costs.ts'
 
@@ -31,14 +32,17 @@ const hoursOnline = 8
 // Everybody is in all rooms; a poll is answered by an event, or by nothing for 30 seconds.
 const wakes = Math.round((events * users * hoursOnline) / 24)
 const emptyPolls = users * hoursOnline * 120
-// In 50 rooms an event comes every seven minutes to a room: hardly any shares its alarm with another.
-const alarms = Math.round(events * 0.8)
+const rooms = 50
+const secondsPerDay = 86_400
+// A room arms its alarm with the first event after the last one.
+const alarmSeconds = Number(readWranglerConfig().vars['ROOM_ALARM_SECONDS'])
+const alarms = Math.round(rooms * (secondsPerDay / (alarmSeconds + (rooms * secondsPerDay) / events)))
 
 export const assumptions: readonly string[] = [
   `${users} users with one device each, online ${hoursOnline} hours a day, all of them in all 50 rooms`,
   `${events.toLocaleString('en')} events a day, ${localEvents} of them by the local users; each of the others comes in a request of its own`,
   'every event wakes the waiting poll of every user who is online, whose next poll follows at once',
-  `events are spread over the day: ${alarms.toLocaleString('en')} times a day a room was at rest before, and arms its alarm`,
+  `events are spread over the day: ${alarms.toLocaleString('en')} times a day a room has no alarm pending and arms one; it then tells the Hub once more what that knows`,
   '100 read receipts, 200 typing notices and 20 pages of history by each user; 2,000 receipts from other servers',
   'not counted: sending to other servers (the design allows 2 Durable Object requests an event and a row for each destination), the keys of other servers, push, to-device messages',
 ]
@@ -51,12 +55,21 @@ interface Item {
   /** A cost that is part of it and counted elsewhere. */
   readonly less?: string
   readonly workerRequests: number
+  /** Requests that follow only where an object was unloaded before. */
+  readonly moreDoRequests?: number
 }
 
 const items: readonly Item[] = [
   { what: 'messages of local users', times: localEvents, cost: 'message', workerRequests: 1 },
   { what: 'messages from other servers', times: remoteEvents, cost: 'remote message', workerRequests: 1 },
-  { what: 'alarms of rooms after them', times: alarms, cost: burst, less: 'message', workerRequests: 0 },
+  {
+    what: 'alarms of rooms after them',
+    times: alarms,
+    cost: burst,
+    less: 'message',
+    workerRequests: 0,
+    moreDoRequests: 1,
+  },
   {
     what: 'polls woken by them',
     times: wakes,
@@ -79,11 +92,12 @@ export interface Bill {
 export function dailyBill(costs: readonly Cost[]): Bill | undefined {
   const byName = new Map(costs.map(({ name, counts }) => [name, counts]))
   const lines = []
-  for (const { what, times, cost, less, workerRequests } of items) {
+  for (const { what, times, cost, less, workerRequests, moreDoRequests = 0 } of items) {
     const counts = byName.get(cost)
     const without = less === undefined ? undefined : byName.get(less)
     if (!counts || (less !== undefined && !without)) return undefined
-    lines.push({ what, times, usage: usageOf(times, workerRequests, counts, without) })
+    const usage = usageOf(times, workerRequests, counts, without)
+    lines.push({ what, times, usage: { ...usage, doRequests: usage.doRequests + times * moreDoRequests } })
   }
   return { lines, total: lines.map(({ usage }) => usage).reduce(add) }
 }

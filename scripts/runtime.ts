@@ -47,8 +47,14 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
 }
 
 // One process and no subrequest limit: sessions may be kept in memory, and a sync may ask any number of rooms. Nobody
-// pays for requests or duration, so there is presence.
-const ownMachine = { SESSION_CACHE: 'on', ROOMS_PER_SYNC: '1000', PRESENCE: 'on', SENDER_CONNECTIONS: '50' }
+// pays for requests, rows or duration, so there is presence, and what a crash left is looked after at once.
+const ownMachine = {
+  SESSION_CACHE: 'on',
+  ROOMS_PER_SYNC: '1000',
+  PRESENCE: 'on',
+  SENDER_CONNECTIONS: '50',
+  ROOM_ALARM_SECONDS: '5',
+}
 
 // Miniflare's options for the Worker of wrangler.toml.
 function runtimeOptions(options: RuntimeOptions, config = readWranglerConfig()): MiniflareOptions {

@@ -6,12 +6,12 @@ import { livePosition } from './events.ts'
 import { eventIndexIsTold, tellEventIndex } from './event-index.ts'
 import { hubsAreTold, tellHubs } from './fan-out.ts'
 import { indexIsTold, tellIndex } from './index-room.ts'
-import { armAlarm, writeCursors } from './outbox.ts'
+import { armAlarm, soonMs, writeCursors } from './outbox.ts'
 import { senderIsTold, tellSender } from './tell-sender.ts'
 
 /** The room's alarm. Arms itself again while a sink is behind: retried until it succeeds. */
 export async function onAlarm(room: RoomContext): Promise<void> {
-  room.alarmArmed = false
+  room.alarmAt = undefined
   const known = findIdentity(room)
   if (!known) return
   if (!hubsAreTold(room)) {
@@ -23,6 +23,6 @@ export async function onAlarm(room: RoomContext): Promise<void> {
   if (!senderIsTold(room)) await tellSender(room)
   writeCursors(room)
   if (!hubsAreTold(room) || !indexIsTold(room) || !eventIndexIsTold(room) || !senderIsTold(room)) {
-    armAlarm(room)
+    armAlarm(room, soonMs)
   }
 }

@@ -2,6 +2,7 @@
 // state and the redaction it carries become true together or not at all; a crash leaves the room as it was before.
 
 import type { Event } from '../matrix/event.ts'
+import { config } from '../config.ts'
 import { forgetLiveEnd, type RoomContext } from './context.ts'
 import {
   eventByEid,
@@ -13,7 +14,7 @@ import {
   rememberEvent,
   type EventStatus,
 } from './events.ts'
-import { armAlarm } from './outbox.ts'
+import { armAlarm, cursorsNow, soonMs } from './outbox.ts'
 import { applyRedactions } from './redactions.ts'
 import { resolveStates, type ResolvedState } from './resolve-state.ts'
 import {
@@ -53,7 +54,8 @@ export function appendEvent(room: RoomContext, appending: Appending): number {
   const after = writeState(room, appending, { eid, slot, before, heads })
   if (!isLinear(appending, { eid, slot, before, heads })) setStateAfter(room, eid, after)
   if (status === eventStatus.accepted) applyRedactions(room, eventByEid(room, eid))
-  armAlarm(room)
+  // What the directory knows of the room is told by the alarm; for all else it comes only in case of a crash.
+  armAlarm(room, slot === null ? config(room.env).roomAlarmMs : soonMs)
   return eid
 }
 
@@ -72,8 +74,9 @@ function headsAfter(room: RoomContext, { status, prev }: Appending, eid: number)
 }
 
 function insert(room: RoomContext, appending: Appending, { eid, slot, before, heads }: Placed): void {
-  const { event, status, auth, prev, txn } = appending
+  const { event, status, auth, prev, txn, outlier } = appending
   const json = JSON.stringify(event.pdu)
+  const told = outlier ? undefined : cursorsNow(room)
   // On the line, the state after an event is the current state at its position.
   const stateAfter = isLinear(appending, { eid, slot, before, heads }) ? eid : before
   rememberEvent(
@@ -93,8 +96,8 @@ function insert(room: RoomContext, appending: Appending, { eid, slot, before, he
     json.length,
   )
   room.sql.exec(
-    `INSERT INTO events (eid, event_id, json, status, slot, auth, prev, state_before, state_after, heads, txn)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO events (eid, event_id, json, status, slot, auth, prev, state_before, state_after, heads, txn, told)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     eid,
     event.event_id,
     json,
@@ -106,7 +109,9 @@ function insert(room: RoomContext, appending: Appending, { eid, slot, before, he
     stateAfter,
     JSON.stringify(heads),
     txn ?? null,
+    told ? JSON.stringify(told) : null,
   )
+  if (told) room.live.told = told
 }
 
 /** Whether the event is the room's single extremity and builds upon the current state: nothing needs resolving. */
@@ -206,10 +211,12 @@ export function stateBefore(room: RoomContext, prev: readonly number[]): Resolve
  * back, so that it can never be ahead of the disk.
  */
 export function transact<T>(room: RoomContext, work: () => T): T {
+  const { alarmAt } = room
   try {
     return room.storage.transactionSync(work)
   } catch (error) {
     forgetLiveEnd(room)
+    room.alarmAt = alarmAt
     throw error
   }
 }

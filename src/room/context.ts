@@ -25,9 +25,9 @@ export interface RoomContext {
   hasHistory: boolean | undefined
   /** Tells apart the rooms that share the isolate's cache. */
   cacheKey: number
-  /** Whether this object knows of a pending alarm. */
-  alarmArmed: boolean
-  /** How far each sink was told, as far as memory knows; the table `sinks` may lag behind. */
+  /** When the pending alarm comes, in milliseconds; undefined if there is none. */
+  alarmAt: number | undefined
+  /** How far each sink was told, as far as memory knows; the disk may lag behind. */
   readonly told: Map<string, number>
   /** The deliveries under way, a promise a Hub shard. */
   readonly telling: Map<number, Promise<void>>
@@ -57,6 +57,8 @@ export interface LiveEnd {
   position: number | undefined
   /** The forward extremities as eids; undefined until read. */
   heads: readonly number[] | undefined
+  /** How far each sink was told when the last event was appended; undefined until read. */
+  told: Readonly<Record<string, number>> | undefined
 }
 
 let contexts = 0
@@ -66,24 +68,30 @@ export function openRoom(ctx: DurableObjectState, env: Env): RoomContext {
   contexts += 1
   const hasTables = tablesExist(ctx.storage.sql)
   if (hasTables) migrate(ctx.storage, roomMigrations)
-  return {
+  const room: RoomContext = {
     sql: ctx.storage.sql,
     storage: ctx.storage,
     env,
     serverName: config(env).serverName,
     now: Date.now,
-    live: { position: undefined, heads: undefined },
+    live: { position: undefined, heads: undefined, told: undefined },
     slots: new Map(),
     newest: new Map(),
     hasHistory: undefined,
     cacheKey: contexts,
-    alarmArmed: false,
+    alarmAt: undefined,
     told: new Map(),
     telling: new Map(),
     hasTables,
     identity: undefined,
     signer: undefined,
   }
+  if (hasTables) {
+    void ctx.blockConcurrencyWhile(async () => {
+      room.alarmAt = (await ctx.storage.getAlarm()) ?? undefined
+    })
+  }
+  return room
 }
 
 function tablesExist(sql: SqlStorage): boolean {
@@ -96,10 +104,10 @@ export function forgetLiveEnd(room: RoomContext): void {
   room.cacheKey = contexts
   room.live.position = undefined
   room.live.heads = undefined
+  room.live.told = undefined
   room.slots.clear()
   room.newest.clear()
   room.hasHistory = undefined
-  room.alarmArmed = false
   room.hasTables = tablesExist(room.sql)
   room.identity = undefined
 }

@@ -6,7 +6,7 @@ import { indexEvents } from '../storage/event-rooms.ts'
 import { findIdentity, identity, type RoomContext } from './context.ts'
 import { firstOutlier } from './events.ts'
 import { hasOtherServers } from './joined-servers.ts'
-import { acknowledge, toldUpTo } from './outbox.ts'
+import { acknowledge, armAlarm, soonMs, toldUpTo } from './outbox.ts'
 
 const eventsPerWrite = 500
 const writesPerRun = 4
@@ -33,6 +33,7 @@ export async function tellEventIndex(room: RoomContext): Promise<void> {
     await running
   } catch (error) {
     log({ event: 'index_failed', room_id: identity(room).roomId, error: errorMessage(error) })
+    armAlarm(room, soonMs)
   }
 }
 
@@ -48,6 +49,7 @@ async function write(room: RoomContext): Promise<void> {
     )
     acknowledge(room, range.sink, events.at(-1)?.eid ?? 0)
   }
+  if (!eventIndexIsTold(room)) armAlarm(room, soonMs)
 }
 
 function nextEvents(

@@ -202,12 +202,24 @@ export function forwardExtremities(room: RoomContext): readonly number[] {
   return room.live.heads
 }
 
-function readLiveEnd(room: RoomContext): { position: number; heads: readonly number[] } {
+/** How far each sink was told when the last event was appended. */
+export function toldAtLiveEnd(room: RoomContext): Readonly<Record<string, number>> {
+  room.live.told ??= readLiveEnd(room).told
+  return room.live.told
+}
+
+function readLiveEnd(room: RoomContext) {
   const row = room.sql
-    .exec<{ eid: number; heads: string }>(
-      'SELECT eid, heads FROM events WHERE eid < ? ORDER BY eid DESC LIMIT 1',
+    .exec<{ eid: number; heads: string; told: string | null }>(
+      'SELECT eid, heads, told FROM events WHERE eid < ? ORDER BY eid DESC LIMIT 1',
       firstOutlier,
     )
     .toArray()[0]
-  return row ? { position: row.eid, heads: eids(row.heads) } : { position: 0, heads: [] }
+  if (!row) return { position: 0, heads: [], told: {} }
+  // Written by `appendEvent` alone.
+  return {
+    position: row.eid,
+    heads: eids(row.heads),
+    told: JSON.parse(row.told ?? '{}') as Record<string, number>,
+  }
 }

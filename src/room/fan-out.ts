@@ -13,7 +13,7 @@ import { identity, type RoomContext } from './context.ts'
 import { eventAt, eventByEid, eventsBetween, eventStatus, livePosition, type StoredEvent } from './events.ts'
 import { hasOtherServers } from './joined-servers.ts'
 import { memberCounts, membershipChanges, type MembershipChange } from './member-counts.ts'
-import { acknowledge, toldUpTo } from './outbox.ts'
+import { acknowledge, armAlarm, soonMs, toldUpTo } from './outbox.ts'
 import { eventInState, stateLookup } from './state-at.ts'
 import { strippedState } from './stripped-state.ts'
 
@@ -67,6 +67,7 @@ async function tellShard(room: RoomContext, shard: number, upTo: number): Promis
     return true
   } catch (error) {
     log({ event: 'fan_out_failed', room_id: identity(room).roomId, shard, error: errorMessage(error) })
+    armAlarm(room, soonMs)
     return false
   }
 }

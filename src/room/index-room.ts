@@ -8,10 +8,8 @@ import { type RoomSummary, searchText, writeRoomSummary } from '../storage/room-
 import { findIdentity, identity, meta, type RoomContext } from './context.ts'
 import { livePosition } from './events.ts'
 import { memberCounts } from './member-counts.ts'
-import { acknowledge, toldUpTo } from './outbox.ts'
+import { acknowledge, armAlarm, indexSink as sink, soonMs, toldUpTo } from './outbox.ts'
 import { currentEvent, currentState, stateLookup } from './state-at.ts'
-
-const sink = 'index'
 
 const summarisedTypes = [
   'm.room.create',
@@ -68,6 +66,7 @@ export async function tellIndex(room: RoomContext): Promise<void> {
     while (findIdentity(room) && !isTold(room, upTo)) await (writing.get(room) ?? startWriting(room))
   } catch (error) {
     log({ event: 'index_failed', room_id: identity(room).roomId, error: errorMessage(error) })
+    armAlarm(room, soonMs)
   }
 }
 

@@ -6,7 +6,7 @@ import type { UserId } from '../matrix/event.ts'
 import { transact } from './append.ts'
 import { findIdentity, setMeta, type RoomContext } from './context.ts'
 import { forgetIndex, isPublished } from './index-room.ts'
-import { armAlarm } from './outbox.ts'
+import { armAlarm, soonMs } from './outbox.ts'
 import { requireAliasPower } from './room-power.ts'
 
 export interface PublishRequest {
@@ -28,5 +28,5 @@ export function publish(room: RoomContext, { sender, published, admin }: Publish
 export function markPublished(room: RoomContext, published: boolean): void {
   setMeta(room, 'published', published ? 1 : 0)
   forgetIndex(room)
-  armAlarm(room)
+  armAlarm(room, soonMs)
 }

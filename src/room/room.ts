@@ -91,7 +91,7 @@ export class Room extends DurableObject<Env> {
   /** Receives PDUs in the given order. Hand in parents before children. */
   async receivePdus(pdus: readonly JsonObject[], keys: ServerKeySet): Promise<Receipt[]> {
     const receipts = pdus.map((pdu) => receivePdu(this.#room, pdu, keys))
-    await tellHubs(this.#room)
+    await this.#tell()
     return receipts
   }
 
@@ -127,7 +127,7 @@ export class Room extends DurableObject<Env> {
   /** Receives an event with missing parents on a given state. */
   async receiveAcrossGap(request: AcrossGap): Promise<Receipt> {
     const receipt = receiveAcrossGap(this.#room, request)
-    await tellHubs(this.#room)
+    await this.#tell()
     return receipt
   }
 

@@ -73,4 +73,10 @@ export const roomMigrations: readonly DurableMigration[] = [
       CREATE TABLE local_users (user_id TEXT PRIMARY KEY, shard INTEGER NOT NULL) WITHOUT ROWID;
     `,
   },
+  {
+    id: '0002-told',
+    // How far each sink had been told when the event was appended: a JSON object of positions. It goes along with the
+    // row, so that cursors cost none of their own.
+    sql: 'ALTER TABLE events ADD COLUMN told TEXT',
+  },
 ]

@@ -12,7 +12,7 @@ import { livePosition, type StoredEvent } from './events.ts'
 import { untold } from './fan-out.ts'
 import { joinedServersBefore } from './joined-servers.ts'
 import { membershipAt } from './member-counts.ts'
-import { acknowledge, senderSink, toldUpTo } from './outbox.ts'
+import { acknowledge, armAlarm, senderSink, soonMs, toldUpTo } from './outbox.ts'
 import { isRelayed } from './relayed.ts'
 import { wirePdu } from './server-visibility.ts'
 
@@ -31,6 +31,7 @@ export async function tellSender(room: RoomContext): Promise<void> {
     while (toldUpTo(room, senderSink) < upTo) await (telling.get(room) ?? startTelling(room))
   } catch (error) {
     log({ event: 'sender_not_told', room_id: identity(room).roomId, error: errorMessage(error) })
+    armAlarm(room, soonMs)
   }
 }
 

@@ -20,7 +20,7 @@ beforeEach(() => {
   const context: Partial<RoomContext> = {
     sql: { exec } as unknown as SqlStorage,
     serverName: 'us.test' as RoomContext['serverName'],
-    live: { position: 0, heads: [] },
+    live: { position: 0, heads: [], told: {} },
   }
   room = context as RoomContext
 })
@@ -64,7 +64,7 @@ describe('the servers before an event', () => {
         database.exec('DELETE FROM state; DELETE FROM slots')
         room.live.position = 0
         // One room a run: what memory knows belongs to it.
-        room = { ...room, live: { position: 0, heads: [] } }
+        room = { ...room, live: { position: 0, heads: [], told: {} } }
         const seen = events.map((event) => {
           const before = [...joinedServers(room).keys()].toSorted()
           return { position: next(event?.user, event?.membership), before }
