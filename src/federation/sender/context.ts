@@ -40,6 +40,7 @@ export interface SenderDeps {
 /** A row of the outbox. */
 export interface OutboxRow {
   readonly slot: number
+  readonly roomId: RoomId
   /** How many deliveries of its events are left. */
   left: number
 }
@@ -99,7 +100,11 @@ export interface Sender {
   readonly destinations: Map<ServerName, Destination>
   readonly byId: Map<number, Destination>
   /** The slots of the outbox that can be overwritten. */
-  readonly freeSlots: number[]
+  readonly spareSlots: number[]
+  /** Done with as well, but the newest of its room, which tells how far the room has told. Oldest first. */
+  readonly restingSlots: Map<RoomId, number>
+  /** The newest row of each room. */
+  readonly newestRows: Map<RoomId, OutboxRow>
   slots: number
   /** The number of the last event. */
   seq: number

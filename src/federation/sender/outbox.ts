@@ -1,4 +1,5 @@
-// The outbox: the events that rooms told and not every destination has. Its rows are overwritten, not deleted.
+// The outbox: the events that rooms told and not every destination has. Its rows are overwritten, not deleted, and best by
+// the next of the same room: so they also remember how far each room has told.
 
 import type { EventId, RoomId } from '../../matrix/event.ts'
 import type { Destination, OutboxEvent, OutboxRow, Sender } from './context.ts'
@@ -34,7 +35,7 @@ export function enqueue(sender: Sender, roomId: RoomId, events: readonly Address
 }
 
 function enqueueRow(sender: Sender, roomId: RoomId, events: readonly Addressed[]): void {
-  const row = { slot: freeSlot(sender), left: 0 }
+  const row = newRow(sender, roomId)
   const sets = new Map<string, number>()
   const written = events.map(({ eventId, position, destinations }) => {
     const set = JSON.stringify(destinations.map(({ id }) => id))
@@ -59,11 +60,32 @@ function enqueueRow(sender: Sender, roomId: RoomId, events: readonly Addressed[]
   }
 }
 
-function freeSlot(sender: Sender): number {
-  const free = sender.freeSlots.pop()
-  if (free !== undefined) return free
+// As many rows as a busy server needs now and then are worth keeping for the next time.
+const keptRows = 1000
+
+function newRow(sender: Sender, roomId: RoomId): OutboxRow {
+  const resting = sender.restingSlots.get(roomId)
+  sender.restingSlots.delete(roomId)
+  const row = { slot: resting ?? sender.spareSlots.pop() ?? newSlot(sender), roomId, left: 0 }
+  sender.newestRows.set(roomId, row)
+  return row
+}
+
+function newSlot(sender: Sender): number {
+  const [oldest] = sender.restingSlots
+  if (oldest && sender.slots >= keptRows) {
+    const [roomId, slot] = oldest
+    sender.restingSlots.delete(roomId)
+    sender.newestRows.delete(roomId)
+    return slot
+  }
   sender.slots += 1
   return sender.slots
+}
+
+function rest(sender: Sender, row: OutboxRow): void {
+  if (sender.newestRows.get(row.roomId) === row) sender.restingSlots.set(row.roomId, row.slot)
+  else sender.spareSlots.push(row.slot)
 }
 
 function queueEvent(event: OutboxEvent, destinations: readonly Destination[]): void {
@@ -89,18 +111,18 @@ export function release(sender: Sender, events: readonly OutboxEvent[]): void {
       sender.textLength -= event.text.length
       event.text = undefined
     }
-    if (event.row.left === 0) sender.freeSlots.push(event.row.slot)
+    if (event.row.left === 0) rest(sender, event.row)
   }
 }
 
-// As many rows as a busy server needs now and then are worth keeping for the next time.
-const mostFreeSlots = 1000
-
 /** Gives back the rows that a long backlog has left. Costs a row each, so only where there are many. */
 export function trim(sender: Sender): void {
-  if (sender.freeSlots.length < mostFreeSlots || sender.freeSlots.length < sender.slots) return
+  const { spareSlots, restingSlots, newestRows } = sender
+  if (spareSlots.length < keptRows || spareSlots.length + restingSlots.size < sender.slots) return
   sender.deps.sql.exec('DELETE FROM outbox')
-  sender.freeSlots.length = 0
+  spareSlots.length = 0
+  restingSlots.clear()
+  newestRows.clear()
   sender.slots = 0
 }
 
@@ -113,15 +135,18 @@ export function loadOutbox(sender: Sender): void {
     sets: string
     events: string
   }>('SELECT * FROM outbox ORDER BY first_seq')
+  const loaded: OutboxRow[] = []
   for (const { slot, first_seq: firstSeq, room_id: roomId, sets, events } of rows) {
-    const row: OutboxRow = { slot, left: 0 }
-    // Written by `enqueueRow` alone.
+    // Written by `enqueueRow` alone, as all that follows.
+    const row: OutboxRow = { slot, roomId: roomId as RoomId, left: 0 }
+    loaded.push(row)
+    sender.newestRows.set(row.roomId, row)
     const idSets = JSON.parse(sets) as number[][]
     for (const [i, [eventId, position, set]] of (
       JSON.parse(events) as [EventId, number, number][]
     ).entries()) {
       const seq = firstSeq + i
-      const event = { seq, roomId: roomId as RoomId, eventId, position, row, text: undefined, left: 0 }
+      const event = { seq, roomId: row.roomId, eventId, position, row, text: undefined, left: 0 }
       queueEvent(
         event,
         (idSets[set] ?? [])
@@ -133,6 +158,6 @@ export function loadOutbox(sender: Sender): void {
       sender.toldUpTo.set(event.roomId, Math.max(position, sender.toldUpTo.get(event.roomId) ?? 0))
     }
     sender.slots = Math.max(sender.slots, slot)
-    if (row.left === 0) sender.freeSlots.push(slot)
   }
+  for (const row of loaded) if (row.left === 0) rest(sender, row)
 }

@@ -1,7 +1,7 @@
 // The tables of the FederationSender (design sections 7 and 8). Append-only: a change is a new migration at the end.
 //
-// They are made to be written rarely. A row of `outbox` is written when a room tells about events, and overwritten when
-// nobody needs them any more: deleting would cost a row again. A destination's row is written when a transaction is about
+// They are made to be written rarely. A row of `outbox` is written when a room tells about events, and overwritten by the
+// room's next when nobody needs them any more: deleting would cost a row again, and what a room repeats is known by it. A destination's row is written when a transaction is about
 // to be sent; that it was acknowledged is remembered in memory, and follows on disk from two things that cost nothing:
 // - no alarm is pending: then nothing is left to do, so all transactions were acknowledged, or
 // - `mark`, which goes along with later writes: all transactions up to it were acknowledged, unless their destination

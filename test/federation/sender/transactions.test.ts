@@ -4,6 +4,7 @@ import { beforeEach, expect, it, vi } from 'vitest'
 import * as fc from 'fast-check'
 import { tell } from '../../../src/federation/sender/tell.ts'
 import { wake } from '../../../src/federation/sender/wake.ts'
+import type { EventId, RoomId } from '../../../src/matrix/event.ts'
 import {
   accept,
   day,
@@ -187,6 +188,35 @@ it('what a room tells twice is sent once', async () => {
   tell(world.sender, roomA, [event])
   await world.settle()
   expect(idsSent(world, one)).toEqual([['$e']])
+})
+
+it('what a room repeats after a restart is known, even if all of it was delivered', async () => {
+  const world = newWorld()
+  await world.say(roomA, [one], 3)
+  await world.say(roomB, [one], 2)
+  await world.say(roomA, [one])
+  await world.advance(minute)
+  await world.restart()
+  const events = (room: string, positions: number[]) =>
+    positions.map((position) => ({
+      position,
+      eventId: `$${room}${position}` as EventId,
+      destinations: [one],
+      text: '{}',
+    }))
+  const tries = world.sent.length
+  tell(world.sender, roomA, events('a', [3, 4]))
+  tell(world.sender, roomB, events('b', [1, 2]))
+  await world.settle()
+  expect(world.sent).toHaveLength(tries)
+  expect(world.count('outbox')).toBe(2)
+})
+
+it('the rows of very many rooms are used again', async () => {
+  const world = newWorld()
+  for (let i = 0; i < 1100; i += 1) await world.say(`!${i}:x` as RoomId, [one])
+  expect(world.count('outbox')).toBe(1000)
+  expect(idsSent(world, one)).toHaveLength(1100)
 })
 
 it('an event costs one row, and one for each transaction; the alarm one a burst', async () => {
