@@ -53,22 +53,49 @@ async function perServers<T>(
   return found
 }
 
-/** Keeps keys of one answer: one row written for each. Those in use are kept with the answer itself. */
-export async function keepRemoteKeys(env: Env, keys: readonly RemoteKey[], response: string): Promise<void> {
-  if (keys.length === 0) return
-  await env.DB.batch(
-    keys.map(({ serverName, keyId, publicKey, validUntilTs, old, fetchedAt }) =>
-      statement(
-        env,
-        sql`INSERT INTO remote_keys (server_name, key_id, public_key, valid_until_ts, old, fetched_at, response)
-            VALUES (${serverName}, ${keyId}, ${publicKey}, ${validUntilTs}, ${old ? 1 : 0}, ${fetchedAt},
-                    ${old ? null : response})
-            ON CONFLICT (server_name, key_id) DO UPDATE SET
-              public_key = excluded.public_key, valid_until_ts = excluded.valid_until_ts, old = excluded.old,
-              fetched_at = excluded.fetched_at, response = coalesce(excluded.response, response)`,
-      ),
-    ),
-  )
+/** A key with the signed answer that it came in, as JSON text. */
+export interface AnsweredKey extends RemoteKey {
+  readonly response: string
+}
+
+// A parameter has two megabytes at most.
+const mostCharacters = 500_000
+
+/** Keeps keys: one row written for each, one query for many. Those in use are kept with the answer itself. */
+export async function keepRemoteKeys(env: Env, keys: readonly AnsweredKey[]): Promise<void> {
+  let part: AnsweredKey[] = []
+  let size = 0
+  for (const key of keys) {
+    if (size + key.response.length > mostCharacters && part.length > 0) {
+      await keepPart(env, part)
+      part = []
+      size = 0
+    }
+    part.push(key)
+    size += key.response.length
+  }
+  if (part.length > 0) await keepPart(env, part)
+}
+
+async function keepPart(env: Env, keys: readonly AnsweredKey[]): Promise<void> {
+  const rows = keys.map((key) => [
+    key.serverName,
+    key.keyId,
+    key.publicKey,
+    key.validUntilTs,
+    key.old ? 1 : 0,
+    key.fetchedAt,
+    key.old ? null : key.response,
+  ])
+  await statement(
+    env,
+    sql`INSERT INTO remote_keys (server_name, key_id, public_key, valid_until_ts, old, fetched_at, response)
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+        FROM json_each(${JSON.stringify(rows)}) WHERE true
+        ON CONFLICT (server_name, key_id) DO UPDATE SET
+          public_key = excluded.public_key, valid_until_ts = excluded.valid_until_ts, old = excluded.old,
+          fetched_at = excluded.fetched_at, response = coalesce(excluded.response, response)`,
+  ).run()
 }
 
 const remoteKeyColumns = {

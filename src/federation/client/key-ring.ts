@@ -10,7 +10,7 @@ import { isEd25519KeyId, verifyJson } from '../../matrix/signing.ts'
 import type { ServerKeySet } from '../../room/receive-pdu.ts'
 import { backOff } from './back-off.ts'
 import { fetchKeys, type NotaryKey, queryNotary } from './key-fetch.ts'
-import { keepKeys, type KnownKeys, knownKeys } from './key-store.ts'
+import { keepKeys, knownKeys } from './key-store.ts'
 import { sharedWork } from './shared-work.ts'
 
 /** A key that something was signed with. */
@@ -22,8 +22,8 @@ export interface KeyRequest {
 }
 
 const minute = 60 * 1000
-// Workers have six connections; more would only wait.
-const atOnce = 6
+// Dead servers are many in large rooms: beyond so many, who knows the keys of all is asked before each for its own.
+const fewServers = 6
 const directTries = backOff({ afterSuccess: 10_000, afterFailure: minute, longest: 60 * minute })
 const notaryTries = backOff({ afterSuccess: 10_000, afterFailure: minute, longest: 60 * minute })
 const directWork = sharedWork(15_000)
@@ -36,22 +36,36 @@ const mostSignatures = 10
  * other servers do or fail to do.
  */
 export async function keysFor(env: Env, requests: readonly KeyRequest[]): Promise<ServerKeySet> {
-  const own = config(env).serverName
-  const remote = requests.filter(({ serverName, keyId }) => serverName !== own && isEd25519KeyId(keyId))
-  const servers = serversOf(remote)
-  const lacking = (known: ReadonlyMap<ServerName, KnownKeys>) =>
-    remote.filter((request) => !suffices(known.get(request.serverName)?.get(request.keyId), request))
-
-  let missing = lacking(await knownKeys(env, servers))
-  if (missing.length > 0) missing = lacking(await knownKeys(env, serversOf(missing), true))
+  let missing = await missingKeys(env, requests)
+  const bundled = serversOf(missing).length > fewServers && config(env).keyNotaries.length > 0
+  if (bundled) missing = await askNotaries(env, missing)
   if (missing.length > 0) {
     await fetchDirectly(env, serversOf(missing))
-    missing = lacking(await knownKeys(env, serversOf(missing)))
+    missing = await stillMissing(env, missing)
   }
-  if (missing.length > 0) await askNotaries(env, missing)
+  if (missing.length > 0 && !bundled) await askNotaries(env, missing)
+  return await keptKeys(env, requests)
+}
 
-  const known = await knownKeys(env, servers)
-  const ownKeys = remote.length < requests.length ? await ownKeySet(env) : {}
+/** Those of some keys of other servers that are not known here for long enough. Asks nobody. */
+export async function missingKeys(env: Env, requests: readonly KeyRequest[]): Promise<KeyRequest[]> {
+  const own = config(env).serverName
+  const remote = requests.filter(({ serverName, keyId }) => serverName !== own && isEd25519KeyId(keyId))
+  const missing = await stillMissing(env, remote)
+  return missing.length > 0 ? await stillMissing(env, missing, true) : []
+}
+
+async function stillMissing(env: Env, requests: readonly KeyRequest[], again = false): Promise<KeyRequest[]> {
+  const known = await knownKeys(env, serversOf(requests), again)
+  return requests.filter((request) => !suffices(known.get(request.serverName)?.get(request.keyId), request))
+}
+
+/** As `keysFor`, but of what is known here alone. */
+export async function keptKeys(env: Env, requests: readonly KeyRequest[]): Promise<ServerKeySet> {
+  const own = config(env).serverName
+  const others = requests.filter(({ serverName }) => serverName !== own)
+  const known = await knownKeys(env, serversOf(others))
+  const ownKeys = others.length < requests.length ? await ownKeySet(env) : {}
   return keySet(requests, (serverName, keyId) => {
     if (serverName === own) return Object.hasOwn(ownKeys, keyId) ? ownKeys[keyId] : undefined
     const key = known.get(serverName)?.get(keyId)
@@ -87,26 +101,29 @@ export async function fetchDirectly(env: Env, serverNames: readonly ServerName[]
       else if (directTries.allows(name)) await directWork.start([name], fetchOne(env, name))
     }
   }
-  await Promise.all(Array.from({ length: Math.min(atOnce, serverNames.length) }, work))
+  // Workers have six connections; more would only wait.
+  const atOnce = Math.min(config(env).senderConnections, serverNames.length)
+  await Promise.all(Array.from({ length: atOnce }, work))
 }
 
 async function fetchOne(env: Env, serverName: ServerName): Promise<void> {
   const fetched = await fetchKeys(env, serverName)
   if (!fetched) return directTries.failed(serverName)
-  await keepKeys(env, fetched, 'server')
+  await keepKeys(env, [fetched], 'server')
   directTries.succeeded(serverName)
 }
 
-/** Asks the notaries for what the servers themselves did not tell, one notary after the other. */
-async function askNotaries(env: Env, missing: readonly KeyRequest[]): Promise<void> {
+/** Asks the notaries for keys, one notary after the other, each for all at once. Returns those that are still missing. */
+export async function askNotaries(env: Env, missing: readonly KeyRequest[]): Promise<KeyRequest[]> {
   const { keyNotaries } = config(env)
-  if (keyNotaries.length === 0) return
+  if (keyNotaries.length === 0) return [...missing]
   const names = serversOf(missing)
   const running = names.flatMap((name) => notaryWork.running(name) ?? [])
   const free = names.filter((name) => !notaryWork.running(name) && notaryTries.allows(name))
   const queries = missing.filter(({ serverName }) => free.includes(serverName))
   if (free.length > 0) running.push(notaryWork.start(free, askEach(env, keyNotaries, queries)))
   await Promise.all(running)
+  return await stillMissing(env, missing)
 }
 
 async function askEach(
@@ -119,9 +136,8 @@ async function askEach(
     const asked = open.filter(({ serverName }) => serverName !== notary)
     const keys = asked.length > 0 ? await notaryKeys(env, notary) : []
     if (keys.length === 0) continue
-    for (const fetched of await queryNotary(env, notary, keys, asked)) await keepKeys(env, fetched, 'notary')
-    const known = await knownKeys(env, serversOf(open))
-    open = open.filter((request) => !suffices(known.get(request.serverName)?.get(request.keyId), request))
+    await keepKeys(env, await queryNotary(env, notary, keys, asked), 'notary')
+    open = await stillMissing(env, open)
   }
   const unanswered = new Set(serversOf(open))
   for (const name of serversOf(queries)) {
@@ -179,6 +195,7 @@ function keySet(
   )
 }
 
-function serversOf(requests: readonly KeyRequest[]): ServerName[] {
+/** The servers of some keys. */
+export function serversOf(requests: readonly KeyRequest[]): ServerName[] {
   return [...new Set(requests.map(({ serverName }) => serverName))]
 }

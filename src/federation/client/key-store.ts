@@ -3,7 +3,12 @@
 import type { Env } from '../../env.ts'
 import { decodeBase64, encodeBase64 } from '../../matrix/base64.ts'
 import type { ServerName } from '../../matrix/event.ts'
-import { findRemoteKeys, keepRemoteKeys, type RemoteKey } from '../../storage/remote-keys.ts'
+import {
+  type AnsweredKey,
+  findRemoteKeys,
+  keepRemoteKeys,
+  type RemoteKey,
+} from '../../storage/remote-keys.ts'
 import type { PublishedKey } from './key-answer.ts'
 import type { FetchedKeys } from './key-fetch.ts'
 
@@ -35,25 +40,31 @@ export async function knownKeys(
   return new Map(serverNames.map((name) => [name, memory.get(name)?.keys ?? new Map()]))
 }
 
-/** Keeps what was fetched. What a notary tells may be older than what is known. */
+/** Keeps what was fetched, in one query. What a notary tells may be older than what is known. */
 export async function keepKeys(
   env: Env,
-  { serverName, keys, answer }: FetchedKeys,
+  fetched: readonly FetchedKeys[],
   source: 'server' | 'notary',
 ): Promise<void> {
-  const known = (await knownKeys(env, [serverName])).get(serverName)
-  const changed = keys.filter((key) => replaces(key, known?.get(key.keyId), source))
+  const known = await knownKeys(
+    env,
+    fetched.map(({ serverName }) => serverName),
+  )
   const fetchedAt = Date.now()
-  const rows = changed.map(({ keyId, key, validUntilTs, old }): RemoteKey => ({
-    serverName,
-    keyId,
-    publicKey: encodeBase64(key),
-    validUntilTs,
-    old,
-    fetchedAt,
-  }))
-  await keepRemoteKeys(env, rows, JSON.stringify(answer))
-  remember(serverName, new Map([...(known ?? []), ...changed.map((key) => [key.keyId, key] as const)]))
+  const rows: AnsweredKey[] = []
+  const remembered = new Map(known)
+  for (const { serverName, keys, answer } of fetched) {
+    const before = remembered.get(serverName)
+    const changed = keys.filter((key) => replaces(key, before?.get(key.keyId), source))
+    const response = JSON.stringify(answer)
+    for (const { keyId, key, validUntilTs, old } of changed) {
+      rows.push({ serverName, keyId, publicKey: encodeBase64(key), validUntilTs, old, fetchedAt, response })
+    }
+    const news = changed.map((key) => [key.keyId, key] as const)
+    remembered.set(serverName, new Map([...(before ?? []), ...news]))
+  }
+  await keepRemoteKeys(env, rows)
+  for (const { serverName } of fetched) remember(serverName, remembered.get(serverName) ?? new Map())
 }
 
 function replaces(key: PublishedKey, known: PublishedKey | undefined, source: 'server' | 'notary'): boolean {

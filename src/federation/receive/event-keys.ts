@@ -16,7 +16,8 @@ export async function eventKeys(env: Env, pdus: readonly JsonObject[]): Promise<
   return await keysFor(env, pdus.flatMap(keyRequests))
 }
 
-function keyRequests(pdu: JsonObject): KeyRequest[] {
+/** The keys that an event was signed with by those who must have signed it. */
+export function keyRequests(pdu: JsonObject): KeyRequest[] {
   const signatures = objectProperty(pdu, 'signatures')
   const signedAt = property(pdu, 'origin_server_ts')
   return signers(pdu).flatMap((serverName) =>
