@@ -39,6 +39,7 @@ import { roomSendRoutes } from './client/room-send.ts'
 import { roomStateRoutes } from './client/room-state.ts'
 import { roomUpgradeRoutes } from './client/room-upgrade.ts'
 import { typingRoutes } from './client/typing.ts'
+import { sendToDeviceRoutes } from './client/send-to-device.ts'
 import { tagRoutes } from './client/tags.ts'
 import { userDirectoryRoutes } from './client/user-directory.ts'
 import { versionsRoutes } from './client/versions.ts'
@@ -104,6 +105,7 @@ export function createApp(): App {
   roomSendRoutes(app)
   roomStateRoutes(app)
   roomUpgradeRoutes(app)
+  sendToDeviceRoutes(app)
   typingRoutes(app)
   tagRoutes(app)
   userDirectoryRoutes(app)

@@ -54,6 +54,7 @@ export async function renderSync(env: Env, view: SyncView, plan: SyncPlan): Prom
     ...(rooms.length > 0 ? [`"rooms":{${rooms.join()}}`] : []),
     ...(accountData.length > 0 ? [`"account_data":{"events":[${accountData.join()}]}`] : []),
     ...(presence.length > 0 ? [`"presence":{"events":[${presence.join()}]}`] : []),
+    ...(plan.toDevice.length > 0 ? [`"to_device":{"events":[${plan.toDevice.join()}]}`] : []),
     ...deviceLists(plan.deviceLists),
   ]
   return { content: parts.length > 0, text: parts.map((part) => `,${part}`).join('') }

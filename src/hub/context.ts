@@ -63,7 +63,8 @@ function lastPosition(sql: SqlStorage): number {
       `SELECT max(
          ifnull((SELECT max(pos) FROM log), 0),
          ifnull((SELECT max(pos) FROM account_data), 0),
-         ifnull((SELECT max(pos) FROM receipts), 0)) AS pos`,
+         ifnull((SELECT max(pos) FROM receipts), 0),
+         ifnull((SELECT max(pos) FROM to_device), 0)) AS pos`,
     )
     .one()
   return row.pos

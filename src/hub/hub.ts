@@ -77,6 +77,7 @@ import { parseSyncToken } from './sync-token.ts'
 import { planSync } from './sync.ts'
 import type { SyncRequest } from './sync-request.ts'
 import { setTyping, type TypingRequest } from './set-typing.ts'
+import { acknowledgeToDevice, dropToDevice, receiveToDevice, type ToDeviceRequest } from './to-device.ts'
 import { dropWaiters, pollSync, requireCurrentDevice, wakeUser } from './waiters.ts'
 
 export class Hub extends DurableObject<Env> {
@@ -107,8 +108,7 @@ export class Hub extends DurableObject<Env> {
 
   /** A sync that does not wait: a SyncPlan as JSON text, the form in which it also comes over a socket. */
   planSync(request: SyncRequest): string {
-    requireCurrentDevice(this.#hub, request)
-    deviceSynced(this.#hub, request)
+    this.#beginSync(request)
     return JSON.stringify(planSync(this.#hub, request))
   }
 
@@ -117,9 +117,16 @@ export class Hub extends DurableObject<Env> {
     const text = new URL(request.url).searchParams.get('request') ?? ''
     // Only this server's own Worker can reach a Durable Object; it writes the request in client/sync.ts.
     const syncRequest = JSON.parse(text) as SyncRequest
-    requireCurrentDevice(this.#hub, syncRequest)
-    deviceSynced(this.#hub, syncRequest)
+    this.#beginSync(syncRequest)
     return pollSync(this.#hub, syncRequest, (socket, tag) => this.ctx.acceptWebSocket(socket, [tag]))
+  }
+
+  #beginSync(request: SyncRequest): void {
+    requireCurrentDevice(this.#hub, request)
+    deviceSynced(this.#hub, request)
+    const { userId, deviceId, since } = request
+    if (!since) return
+    acknowledgeToDevice(this.#hub, internUser(this.#hub, userId), deviceId, since.toDevice ?? since.log)
   }
 
   /** A waiting client went away. */
@@ -136,6 +143,12 @@ export class Hub extends DurableObject<Env> {
   roomPositionAt(_userId: UserId, roomId: RoomId, token: string): number | undefined {
     const position = parseSyncToken(token)
     return position && roomPositionAt(this.#hub, roomId, position.log)
+  }
+
+  // Messages to devices.
+
+  receiveToDevice(request: ToDeviceRequest): void {
+    for (const uid of receiveToDevice(this.#hub, request)) wakeUser(this.#hub, uid)
   }
 
   // Memberships.
@@ -237,6 +250,7 @@ export class Hub extends DurableObject<Env> {
     const gone = deleteDevices(this.#hub, uid, devices)
     for (const { deviceId } of gone) {
       dropWaiters(this.#hub, uid, deviceId)
+      dropToDevice(this.#hub, uid, deviceId)
       deviceEnded(this.#hub, uid, deviceId)
     }
     return gone

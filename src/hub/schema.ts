@@ -135,4 +135,25 @@ export const hubMigrations: readonly DurableMigration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: '0004-to-device',
+    sql: `
+      -- Messages to devices, with a position of the log. event is JSON text, empty once it is acknowledged.
+      CREATE TABLE to_device (
+        uid INTEGER NOT NULL,
+        device_id TEXT NOT NULL,
+        pos INTEGER NOT NULL,
+        event TEXT NOT NULL,
+        PRIMARY KEY (uid, device_id, pos)
+      ) WITHOUT ROWID;
+
+      -- Requests whose messages came: none is taken twice.
+      CREATE TABLE to_device_seen (
+        sender TEXT NOT NULL,
+        message_id TEXT NOT NULL,
+        ts INTEGER NOT NULL,
+        PRIMARY KEY (sender, message_id)
+      ) WITHOUT ROWID;
+    `,
+  },
 ]

@@ -23,4 +23,6 @@ export interface SyncPosition {
   readonly ephemeral: number
   /** While an initial sync goes on over several answers: rooms with higher numbers are still to be given. */
   readonly given?: number
+  /** While more messages to the device wait than an answer takes: the position in the log that they were given up to. */
+  readonly toDevice?: number
 }

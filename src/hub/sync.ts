@@ -22,6 +22,7 @@ import type { EventNews } from './room-news.ts'
 import { changedRooms, positionOfRoom, type RoomChange } from './sync-rooms.ts'
 import type { SyncPosition, SyncRequest } from './sync-request.ts'
 import { typingSince } from './typing.ts'
+import { toDeviceBatch } from './to-device.ts'
 import { unreadCounts, type UnreadCounts } from './unread.ts'
 
 export interface SyncPlan {
@@ -35,6 +36,8 @@ export interface SyncPlan {
   readonly accountData: readonly AccountData[]
   readonly presence: readonly PresenceEvent[]
   readonly deviceLists: DeviceLists
+  /** Messages to the device, as JSON text. */
+  readonly toDevice: readonly string[]
   /** Users whose messages are not shown to this one. */
   readonly ignored: readonly string[]
 }
@@ -76,6 +79,7 @@ const nothing = {
   accountData: [],
   presence: [],
   deviceLists: noDeviceLists,
+  toDevice: [],
   ignored: [],
 }
 
@@ -92,7 +96,7 @@ export function planSync(hub: HubContext, request: SyncRequest): SyncPlan {
 }
 
 function isIdle(hub: HubContext, uid: number, { since, fullState }: SyncRequest, now: SyncPosition): boolean {
-  if (!since || fullState || since.given !== undefined) return false
+  if (!since || fullState || since.given !== undefined || since.toDevice !== undefined) return false
   return since.log >= (hub.newsAt.get(uid) ?? hub.bootPosition) && since.ephemeral >= now.ephemeral
 }
 
@@ -109,8 +113,17 @@ function planUpTo(hub: HubContext, uid: number, request: SyncRequest, end: SyncP
   const invites = offeredRooms(changes, 'invite').filter(
     (room) => !isIgnoredInvite(room, request.userId, ignored),
   )
+  const toDevice = toDeviceBatch(hub, uid, request.deviceId, {
+    since: request.since?.toDevice ?? since,
+    upTo: end.log,
+  })
   const plan = {
-    next: { log: end.log, ephemeral: end.ephemeral, ...(given === undefined ? {} : { given }) },
+    next: {
+      log: end.log,
+      ephemeral: end.ephemeral,
+      ...(given === undefined ? {} : { given }),
+      ...(toDevice.last === undefined ? {} : { toDevice: toDevice.last }),
+    },
     join: joinedRooms(scope, changes),
     leave: leftRooms(scope, changes),
     invite: invites.length > 0 && blocksInvites(hub, uid) ? [] : invites,
@@ -119,11 +132,12 @@ function planUpTo(hub: HubContext, uid: number, request: SyncRequest, end: SyncP
     // Those whose device lists the client must fetch came into its sight, and their presence with them.
     presence: presenceSince(hub, uid, request.since?.ephemeral, deviceLists.changed),
     deviceLists,
+    toDevice: toDevice.events,
     ignored,
   }
   const { changed, left } = plan.deviceLists
   const { join, leave, invite, knock, accountData, presence } = plan
-  const empty = [join, leave, invite, knock, accountData, presence, changed, left].every(
+  const empty = [join, leave, invite, knock, accountData, presence, changed, left, plan.toDevice].every(
     (part) => part.length === 0,
   )
   return { ...plan, idle: empty && request.since !== undefined && !request.fullState }
