@@ -32,8 +32,8 @@ export interface Env {
   /** `on` serves media also on the deprecated endpoints without authentication. */
   readonly UNAUTHENTICATED_MEDIA: string
   readonly ROOMS_PER_SYNC: string
-  /** The largest room of other servers that is joined, in state events. */
-  readonly MAX_JOIN_STATE_EVENTS: string
+  /** How long a server is left alone at first that cannot be reached, in seconds. */
+  readonly SENDER_BACK_OFF_SECONDS: string
   /** How long after an event a room looks after what a crash may have kept it from telling, in seconds. */
   readonly ROOM_ALARM_SECONDS: string
   /** Servers to ask for keys of others that do not answer, separated by commas. */

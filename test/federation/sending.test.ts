@@ -187,11 +187,14 @@ it('a failing destination is listed, for admins only', async () => {
     const { destinations } = (await list()).body as unknown as { destinations: JsonObject[] }
     return destinations.find(({ destination }) => destination === fake.serverName)
   }
-  await vi.waitFor(async () =>
-    expect(await standing()).toMatchObject({
-      state: 'backing_off',
-      last_error: 'status 503',
-      backlog: { transaction_in_flight: true },
-    }),
+  await vi.waitFor(
+    async () =>
+      expect(await standing()).toMatchObject({
+        state: 'backing_off',
+        last_error: 'status 503',
+        backlog: { transaction_in_flight: true },
+      }),
+    // After the retries within seconds.
+    { timeout: 15_000 },
   )
 })

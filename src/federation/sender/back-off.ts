@@ -6,7 +6,6 @@ import type { Destination, Sender } from './context.ts'
 import { dropFleeting } from './edus.ts'
 
 const minute = 60_000
-const firstDelay = minute
 const longestDelay = 24 * 60 * minute
 
 /** How long a destination may fail until its backlog is given up for catching up later. */
@@ -14,12 +13,25 @@ const longestBacklogMs = 60 * minute
 /** How many events may wait for a destination that fails. */
 export const longestBacklog = 500
 
+// A destination that takes longer than this to fail is not tried again at once: it holds up others.
+const quickFailureMs = 10_000
+
+/** How soon a transaction that has failed is tried again before that counts as a failure of the destination, if at all. */
+export function quickRetryIn(sender: Sender, destination: Destination): number | undefined {
+  const { now, random, quickRetriesMs } = sender.deps
+  if (destination.failures > 0 || now() - destination.lastTry > quickFailureMs) return undefined
+  const delay = quickRetriesMs[destination.quickRetries]
+  if (delay === undefined) return undefined
+  destination.quickRetries += 1
+  return Math.round(delay * (0.5 + random()))
+}
+
 /** Notes that a destination could not be reached. `notBefore`: when it asked to be tried again, if it did. */
 export function noteFailure(sender: Sender, destination: Destination, error: string, notBefore = 0): void {
-  const { now, random } = sender.deps
+  const { now, random, firstBackOffMs } = sender.deps
   destination.failures += 1
   if (destination.failures === 1) destination.failingSince = now()
-  const delay = Math.min(firstDelay * 2 ** (destination.failures - 1), longestDelay)
+  const delay = Math.min(firstBackOffMs * 2 ** (destination.failures - 1), longestDelay)
   // Up to a tenth more or less, so that not all are tried in the same moment.
   const retryAt = Math.round(now() + delay * (0.9 + 0.2 * random()))
   destination.retryAt = Math.max(retryAt, Math.min(notBefore, now() + longestDelay))

@@ -35,6 +35,10 @@ export interface SenderDeps {
   readonly rooms: SenderRooms
   /** How many requests to other servers may wait for their answers at once. */
   readonly connections: number
+  /** How soon a transaction is tried again at first, in milliseconds: what breaks a single request is often over by then. */
+  readonly quickRetriesMs: readonly number[]
+  /** How long the back-off from a destination is at first, in milliseconds. */
+  readonly firstBackOffMs: number
 }
 
 /** A row of the outbox. */
@@ -79,6 +83,8 @@ export interface Destination {
   readonly edus: EduQueue
   /** How often it failed in a row; 0 while all is well. */
   failures: number
+  /** How many of the quick retries the transaction in flight has used up, as far as memory knows. */
+  quickRetries: number
   failingSince: number
   /** When to try next. */
   retryAt: number

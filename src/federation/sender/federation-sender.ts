@@ -97,5 +97,7 @@ function senderDeps({ storage }: DurableObjectState, env: Env): SenderDeps {
       },
     },
     connections: config(env).senderConnections,
+    quickRetriesMs: [1000, 5000],
+    firstBackOffMs: config(env).senderBackOffMs,
   }
 }

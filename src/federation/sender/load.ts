@@ -110,6 +110,7 @@ function blank(id: number, name: ServerName, cursor: number): Destination {
     queue: [],
     edus: new Map(),
     failures: 0,
+    quickRetries: 0,
     failingSince: 0,
     retryAt: 0,
     lastError: undefined,

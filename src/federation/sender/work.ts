@@ -4,7 +4,7 @@
 import { errorMessage, log } from '../../log.ts'
 import { parseEventId } from '../../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, objectProperty, property, stringProperty } from '../../matrix/json.ts'
-import { noteFailure, writeStanding } from './back-off.ts'
+import { noteFailure, quickRetryIn, writeStanding } from './back-off.ts'
 import { noteBack } from './catch-up.ts'
 import type { Destination, Flight, Sender, TransactionAnswer } from './context.ts'
 import { eduIsDue } from './edus.ts'
@@ -103,6 +103,7 @@ function acknowledged(sender: Sender, destination: Destination, answer: JsonObje
   destination.cursor = Math.max(destination.cursor, destination.flight?.upTo ?? 0)
   destination.flight = undefined
   destination.failures = 0
+  destination.quickRetries = 0
   destination.failingSince = 0
   destination.retryAt = 0
   destination.lastSuccess = sender.deps.now()
@@ -120,8 +121,11 @@ function failed(
   error: string,
   notBefore?: number,
 ): void {
-  sender.unacknowledged.delete(destination)
-  noteFailure(sender, destination, error, notBefore)
+  const retryIn = notBefore ? undefined : quickRetryIn(sender, destination)
+  if (retryIn === undefined) {
+    sender.unacknowledged.delete(destination)
+    noteFailure(sender, destination, error, notBefore)
+  } else tryLater(sender, destination, retryIn)
   const { name, failures } = destination
   log({ event: 'transaction_failed', destination: name, txn_id: String(txn), failures, error })
 }

@@ -51,6 +51,35 @@ describe('a destination that cannot be reached', () => {
     expect(pauses(world)).toEqual([10])
   })
 
+  it('is tried again within seconds at first, which costs nothing and is no failure yet', async () => {
+    const world = newWorld({ quickRetriesMs: [second, 5 * second] })
+    await world.say(roomA, [one])
+    await world.advance(minute)
+    let failures = 2
+    world.behave(one, () => (failures-- > 0 ? { status: 502, body: {} } : { status: 200, body: {} }))
+    await world.say(roomA, [one])
+    expect(await world.rows(() => world.advance(10 * second))).toBe(0)
+    expect(idsSent(world, one)).toEqual([['$a1'], ['$a2'], ['$a2'], ['$a2']])
+    expect(listDestinations(world.sender)[0]).toMatchObject({ state: 'ok', failures: 0 })
+  })
+
+  it('is left alone after the quick retries, and is tried once each time from then on', async () => {
+    const world = newWorld({ quickRetriesMs: [second, 5 * second] })
+    world.behave(one, unreachable)
+    await world.say(roomA, [one])
+    await world.advance(4 * minute)
+    expect(world.sent).toHaveLength(3 + 2)
+    expect(failingDestinations(world.sender)).toEqual([one])
+  })
+
+  it('is not tried again at once when it asks for patience', async () => {
+    const world = newWorld({ quickRetriesMs: [second, 5 * second] })
+    world.behave(one, () => ({ status: 429, body: { retry_after_ms: 10 * minute } }))
+    await world.say(roomA, [one])
+    await world.advance(9 * minute)
+    expect(world.sent).toHaveLength(1)
+  })
+
   it('keeps its back-off over a restart', async () => {
     const world = newWorld()
     world.behave(one, unreachable)

@@ -42,7 +42,7 @@ export const hang: Behaviour = () => new Promise(() => undefined)
 
 export type World = ReturnType<typeof newWorld>
 
-export function newWorld({ connections = 6 } = {}) {
+export function newWorld({ connections = 6, quickRetriesMs = [] as number[] } = {}) {
   const database = new DatabaseSync(':memory:')
   for (const { sql } of senderMigrations) database.exec(sql)
   const sent: SentTransaction[] = []
@@ -114,6 +114,8 @@ export function newWorld({ connections = 6 } = {}) {
         },
       },
       connections,
+      quickRetriesMs,
+      firstBackOffMs: minute,
     }
     return openSender(deps, start)
   }
