@@ -5,6 +5,7 @@ import * as v from 'valibot'
 import { MatrixError } from '../errors.ts'
 import { isJsonObject, type JsonObject } from '../matrix/json.ts'
 import type { AppContext } from './app-type.ts'
+import { boundedBody } from './bounded-body.ts'
 
 /** The largest JSON body taken, in bytes. Events are limited to 64 KiB; a few endpoints carry several of them. */
 export const maxJsonBytes = 1024 * 1024
@@ -13,17 +14,15 @@ export const maxJsonBytes = 1024 * 1024
 export async function jsonObject(c: AppContext, options: { optional?: boolean } = {}): Promise<JsonObject> {
   const declared = Number(c.req.header('Content-Length') ?? 0)
   if (declared > maxJsonBytes) throw new MatrixError('M_TOO_LARGE', 413, 'The request body is too large')
-  const bytes = await c.req.arrayBuffer()
-  if (bytes.byteLength > maxJsonBytes) {
-    throw new MatrixError('M_TOO_LARGE', 413, 'The request body is too large')
-  }
+  const bytes = await boundedBody(c.req.raw.body, maxJsonBytes)
+  if (bytes === undefined) throw new MatrixError('M_TOO_LARGE', 413, 'The request body is too large')
   if (bytes.byteLength === 0 && options.optional) return {}
   const value = parseUtf8Json(bytes)
   if (!isJsonObject(value)) throw new MatrixError('M_BAD_JSON', 400, 'The request body must be a JSON object')
   return value
 }
 
-function parseUtf8Json(bytes: ArrayBuffer): unknown {
+function parseUtf8Json(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
   } catch {
