@@ -36,6 +36,8 @@ export interface Env {
   readonly SENDER_BACK_OFF_SECONDS: string
   /** How long after an event a room looks after what a crash may have kept it from telling, in seconds. */
   readonly ROOM_ALARM_SECONDS: string
+  /** The largest room of other servers that is joined, in state events. */
+  readonly MAX_JOIN_STATE_EVENTS: string
   /** Servers to ask for keys of others that do not answer, separated by commas. */
   readonly KEY_NOTARIES: string
   /** Requests to other servers by the launcher's process; on Cloudflare, where it is not set, by `fetch`. */
