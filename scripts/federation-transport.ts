@@ -56,7 +56,11 @@ export function federationTransport(options: FederationOptions = {}): NodeHandle
     const abort = new AbortController()
     response.once('close', () => abort.abort())
     try {
-      const answer = await forward(network, request, Buffer.concat(body), abort.signal)
+      const url = request.headers['x-hearth-url']
+      const answer =
+        url === undefined
+          ? await forward(network, request, Buffer.concat(body), abort.signal)
+          : await webRequest(network, new URL(String(url)), { signal: abort.signal })
       response.writeHead(200, {
         ...picked(answer.headers, passedOn),
         'X-Hearth-Status': String(answer.statusCode),
@@ -196,19 +200,30 @@ function send(
   })
 }
 
-async function webGet(
-  network: Pick<Network, 'agent' | 'lookup' | 'isAllowed'>,
+type Web = Pick<Network, 'agent' | 'lookup' | 'isAllowed'>
+
+/** GET of an https URL that is anybody's. */
+async function webRequest(
+  web: Web,
   url: URL,
-): Promise<WebAnswer> {
+  { headers, signal }: { headers?: Readonly<Record<string, string>>; signal: AbortSignal },
+): Promise<IncomingMessage> {
+  if (url.protocol !== 'https:') throw new Error('not an https URL')
   const host = url.hostname.replace(/^\[|\]$/g, '')
-  const signal = AbortSignal.timeout(wellKnownTimeoutMs)
-  const answer = await send(network, {
+  return await send(web, {
     host,
     port: url.port === '' ? 443 : Number(url.port),
     path: url.pathname + url.search,
     servername: sni(host),
-    headers: { Host: url.host, Accept: 'application/json' },
+    headers: { ...headers, Host: url.host },
     signal,
+  })
+}
+
+async function webGet(web: Web, url: URL): Promise<WebAnswer> {
+  const answer = await webRequest(web, url, {
+    headers: { Accept: 'application/json' },
+    signal: AbortSignal.timeout(wellKnownTimeoutMs),
   })
   const chunks: Buffer[] = []
   let length = 0

@@ -100,6 +100,13 @@ const options: readonly Option[] = [
     check: (text) => (isInteger(text, 1, 999_999_999_999) ? undefined : 'a number of bytes'),
   },
   {
+    name: 'remote-media-cache-size',
+    value: 'BYTES',
+    help: 'how much media of other servers is kept',
+    default: vars.REMOTE_MEDIA_CACHE_SIZE,
+    check: (text) => (isInteger(text, 1, 999_999_999_999) ? undefined : 'a number of bytes'),
+  },
+  {
     name: 'unauthenticated-media',
     value: 'on|off',
     help: 'serve media also on the deprecated endpoints, to anyone who knows its id',
@@ -156,6 +163,7 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     RATE_LIMITS: value('rate-limits'),
     DEFAULT_ROOM_VERSION: value('default-room-version'),
     MAX_UPLOAD_SIZE: value('max-upload-size'),
+    REMOTE_MEDIA_CACHE_SIZE: value('remote-media-cache-size'),
     UNAUTHENTICATED_MEDIA: value('unauthenticated-media'),
     KEY_NOTARIES: value('key-notaries'),
     PRESENCE: value('presence'),

@@ -27,6 +27,8 @@ export interface Env {
   readonly HUB_SHARDS: string
   /** The largest upload in bytes. */
   readonly MAX_UPLOAD_SIZE: string
+  /** How many bytes of media of other servers are kept. */
+  readonly REMOTE_MEDIA_CACHE_SIZE: string
   /** The largest image in pixels that thumbnails are made of. */
   readonly MAX_THUMBNAIL_PIXELS: string
   /** `on` serves media also on the deprecated endpoints without authentication. */

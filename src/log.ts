@@ -14,6 +14,7 @@ export type LogEvent =
       rule: string
       reason: string
     }
+  | { event: 'hierarchy_failed'; room_id: string; server: string; error: string }
   | { event: 'edu_ignored'; server: string; error: string }
   | { event: 'transaction_room_failed'; room_id: string; server: string; error: string }
   | { event: 'index_failed'; room_id: string; error: string }
@@ -31,6 +32,8 @@ export type LogEvent =
   | { event: 'user_deactivated'; user_id: string }
   | { event: 'member_update_failed'; room_id: string; error: string }
   | { event: 'login_failed'; user_id: string }
+  | { event: 'remote_media_failed'; server: string; media_id: string; error: string }
+  | { event: 'remote_media_not_trimmed'; error: string }
   | { event: 'thumbnail_not_kept'; media_id: string; error: string }
 
 /** Writes one line. */

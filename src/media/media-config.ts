@@ -3,8 +3,10 @@
 import type { Env } from '../env.ts'
 
 export interface MediaConfig {
-  /** The largest upload, in bytes. */
+  /** The largest upload, and the largest media of other servers that is fetched, in bytes. */
   readonly maxUploadBytes: number
+  /** How many bytes of media of other servers are kept. */
+  readonly remoteCacheBytes: number
   /** The largest image that thumbnails are made of, in pixels: decoded, each takes about 8 bytes of memory. */
   readonly maxThumbnailPixels: number
   /** Whether the deprecated endpoints without authentication serve media. */
@@ -15,6 +17,7 @@ export interface MediaConfig {
 export function mediaConfig(env: Env): MediaConfig {
   return {
     maxUploadBytes: positiveInteger('MAX_UPLOAD_SIZE', env.MAX_UPLOAD_SIZE),
+    remoteCacheBytes: positiveInteger('REMOTE_MEDIA_CACHE_SIZE', env.REMOTE_MEDIA_CACHE_SIZE),
     maxThumbnailPixels: positiveInteger('MAX_THUMBNAIL_PIXELS', env.MAX_THUMBNAIL_PIXELS),
     // Anything but a clear yes keeps media behind authentication.
     unauthenticated: env.UNAUTHENTICATED_MEDIA === 'on',

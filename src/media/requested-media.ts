@@ -1,14 +1,40 @@
-// The media that a request names: found, waited for while it has no content, or refused.
+// The media that a request names: found here or on its server, waited for while it has no content, or refused.
 
 import * as v from 'valibot'
 import { config } from '../config.ts'
 import type { Env } from '../env.ts'
-import { MatrixError } from '../errors.ts'
+import { isMatrixError, MatrixError } from '../errors.ts'
 import type { AppContext } from '../http/app-type.ts'
-import { findMedia, type Media } from '../storage/media.ts'
+import { clientAddress } from '../http/rate-limit.ts'
+import type { ServerName } from '../matrix/event.ts'
+import { parseMxcUri } from '../matrix/identifiers.ts'
+import { findMedia, type Media, type StoredContent } from '../storage/media.ts'
+import { forgetRemoteMedia } from '../storage/remote-media.ts'
 import { mediaConfig } from './media-config.ts'
+import { remoteMedia } from './remote-media.ts'
 
-export type MediaWithContent = Media & { object: string; contentType: string; size: number }
+export interface MediaWithContent extends StoredContent {
+  readonly mediaId: string
+  /** The server that it is of, where that is not this one. */
+  readonly serverName?: ServerName
+}
+
+/** A thumbnail that the other server is to make. */
+export interface RemoteThumbnail {
+  readonly variant: string
+  readonly query: Readonly<Record<string, string>>
+}
+
+export interface MediaAsked {
+  readonly serverName: ServerName
+  readonly mediaId: string
+  /** How long to wait for content that is not uploaded yet, in milliseconds. */
+  readonly timeoutMs: number
+  /** Who asks, for rate limits. */
+  readonly asker: string
+}
+
+type Serve = (media: MediaWithContent) => Promise<Response>
 
 const standardWait = 20_000
 const longestWait = 60_000
@@ -19,11 +45,51 @@ export const timeoutParam = v.optional(
   v.pipe(v.string(), v.regex(/^\d{1,9}$/, 'must be a number of milliseconds'), v.transform(Number)),
 )
 
-/** The media of the path. M_NOT_FOUND, or 504 M_NOT_YET_UPLOADED when no content arrives in `timeout` milliseconds. */
-export async function requestedMedia(c: AppContext, timeout = standardWait): Promise<MediaWithContent> {
-  // Media of other servers comes with federation.
-  if (c.req.param('serverName') !== config(c.env).serverName) throw notFound()
-  return await ownMedia(c.env, c.req.param('mediaId') ?? '', timeout)
+/** The query parameter `allow_remote` of the deprecated endpoints. */
+export const allowRemoteParam = v.optional(v.picklist(['true', 'false']), 'true')
+
+/** What the path asks for, by a user who is signed in. M_NOT_FOUND for ids that cannot be. */
+export function askedMedia(c: AppContext, timeout = standardWait): MediaAsked {
+  return { ...mediaOfPath(c), timeoutMs: Math.min(timeout, longestWait), asker: c.var.session.userId }
+}
+
+/**
+ * What the path of one of the deprecated endpoints asks for. They serve media to anyone who knows its id, and so only where
+ * the operator wants that. They never wait. M_NOT_FOUND, 504 M_NOT_YET_UPLOADED.
+ */
+export async function askedWithoutSession(c: AppContext, allowRemote: 'true' | 'false'): Promise<MediaAsked> {
+  const asked = { ...mediaOfPath(c), timeoutMs: 0, asker: clientAddress(c) ?? 'local' }
+  const isOwn = asked.serverName === config(c.env).serverName
+  if (isOwn) await ownMedia(c.env, asked.mediaId, 0)
+  if (!mediaConfig(c.env).unauthenticated) throw notFound()
+  // Servers that ask one another in a circle say that they want no third one asked.
+  if (!isOwn && allowRemote === 'false') throw notFound()
+  return asked
+}
+
+/**
+ * Answers with media. M_NOT_FOUND, or 504 M_NOT_YET_UPLOADED when no content arrives in time; for other servers' also 502
+ * M_TOO_LARGE, and 502 and 504 where they cannot be asked.
+ */
+export async function serveMedia(
+  c: AppContext,
+  asked: MediaAsked,
+  serve: Serve,
+  thumbnail?: RemoteThumbnail,
+): Promise<Response> {
+  const { serverName, mediaId, timeoutMs, asker } = asked
+  if (serverName === config(c.env).serverName) return await serve(await ownMedia(c.env, mediaId, timeoutMs))
+  const key = { serverName, mediaId, variant: thumbnail?.variant ?? '' }
+  const request = { key, timeoutMs, asker, ...(thumbnail && { thumbnail: thumbnail.query }) }
+  const media = await remoteMedia(c, request)
+  try {
+    return await serve(media)
+  } catch (error) {
+    if (!isMatrixError(error) || error.errcode !== 'M_NOT_FOUND') throw error
+    // Its content has gone from R2, so it is fetched again.
+    await forgetRemoteMedia(c.env, [media])
+    return await serve(await remoteMedia(c, request))
+  }
 }
 
 /** Media of this server. M_NOT_FOUND, or 504 M_NOT_YET_UPLOADED when no content arrives in `timeout` milliseconds. */
@@ -31,23 +97,19 @@ export async function ownMedia(env: Env, mediaId: string, timeout = standardWait
   const deadline = Date.now() + Math.min(timeout, longestWait)
   for (let step = 250; ; step = Math.min(step * 2, longestStep)) {
     const media = await localMedia(env, mediaId)
-    if (hasContent(media)) return media
+    const content = contentOf(media)
+    if (content) return content
     const rest = deadline - Date.now()
     if (rest <= 0) throw notYetUploaded()
     await new Promise((resolve) => setTimeout(resolve, Math.min(step, rest)))
   }
 }
 
-/**
- * The media of the path for the deprecated endpoints, which serve it to anyone who knows its id, and so only where the
- * operator wants that. They never wait.
- */
-export async function unauthenticatedMedia(c: AppContext): Promise<MediaWithContent> {
-  if (c.req.param('serverName') !== config(c.env).serverName) throw notFound()
-  const media = await localMedia(c.env, c.req.param('mediaId') ?? '')
-  if (!hasContent(media)) throw notYetUploaded()
-  if (!mediaConfig(c.env).unauthenticated) throw notFound()
-  return media
+function mediaOfPath(c: AppContext): { serverName: ServerName; mediaId: string } {
+  // Nothing else may get into the path of a request to another server, or be looked for here.
+  const mxc = parseMxcUri(`mxc://${c.req.param('serverName')}/${c.req.param('mediaId')}`)
+  if (!mxc) throw notFound()
+  return mxc
 }
 
 async function localMedia(env: Env, mediaId: string): Promise<Media> {
@@ -56,8 +118,9 @@ async function localMedia(env: Env, mediaId: string): Promise<Media> {
   return media
 }
 
-function hasContent(media: Media): media is MediaWithContent {
-  return media.object !== null && media.contentType !== null && media.size !== null
+function contentOf({ mediaId, object, contentType, size, filename }: Media): MediaWithContent | undefined {
+  if (object === null || contentType === null || size === null) return undefined
+  return { mediaId, object, contentType, size, filename }
 }
 
 function notFound(): MatrixError {

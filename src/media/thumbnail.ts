@@ -2,7 +2,8 @@
 // Specification: client-server API, "Thumbnails" and "Content repository".
 
 import * as v from 'valibot'
-import { MatrixError } from '../errors.ts'
+import { config } from '../config.ts'
+import { isMatrixError, MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { queryParams } from '../http/json-body.ts'
 import { requireSession } from '../http/session.ts'
@@ -11,10 +12,14 @@ import { imageCodec, type Thumbnail } from './image-codec.ts'
 import { imageInfoBytes, readImageInfo, type ImageInfo } from './image-info.ts'
 import { mediaConfig } from './media-config.ts'
 import {
-  requestedMedia,
-  timeoutParam,
-  unauthenticatedMedia,
+  allowRemoteParam,
+  askedMedia,
+  askedWithoutSession,
+  type MediaAsked,
   type MediaWithContent,
+  type RemoteThumbnail,
+  serveMedia,
+  timeoutParam,
 } from './requested-media.ts'
 import { contentHeaders, serveContent } from './serve-content.ts'
 import { isSmaller, offeredSize, type ThumbnailSize } from './thumbnail-size.ts'
@@ -35,6 +40,7 @@ export const thumbnailQuery = v.object({
   animated: v.optional(v.picklist(['true', 'false']), 'false'),
   timeout_ms: timeoutParam,
 })
+const deprecatedQuery = v.object({ ...thumbnailQuery.entries, allow_remote: allowRemoteParam })
 type ThumbnailQuery = v.InferOutput<typeof thumbnailQuery>
 
 /** GET /thumbnail/{serverName}/{mediaId}, with authentication and the old one without. */
@@ -45,18 +51,44 @@ export function thumbnailRoutes(app: App): void {
     requireSession({ guests: true }),
     async (c) => {
       const query = queryParams(c, thumbnailQuery)
-      return await thumbnail(c, await requestedMedia(c, query.timeout_ms), query)
+      return await requestedThumbnail(c, askedMedia(c, query.timeout_ms), query)
     },
   )
 
   // Deprecated. https://spec.matrix.org/v1.19/client-server-api/#get_matrixmediav3thumbnailservernamemediaid
   app.get('/_matrix/media/v3/thumbnail/:serverName/:mediaId', async (c) => {
-    const query = queryParams(c, thumbnailQuery)
-    return await thumbnail(c, await unauthenticatedMedia(c), query)
+    const query = queryParams(c, deprecatedQuery)
+    return await requestedThumbnail(c, await askedWithoutSession(c, query.allow_remote), query)
   })
 }
 
-/** A thumbnail of an image. M_UNKNOWN (400) for what is none, M_TOO_LARGE (413). */
+async function requestedThumbnail(
+  c: AppContext,
+  asked: MediaAsked,
+  query: ThumbnailQuery,
+): Promise<Response> {
+  const serve = (media: MediaWithContent) => thumbnail(c, media, query)
+  try {
+    return await serveMedia(c, asked, serve)
+  } catch (error) {
+    const isOwn = asked.serverName === config(c.env).serverName
+    if (isOwn || !isMatrixError(error) || error.errcode !== 'M_TOO_LARGE') throw error
+    // What is too large to be fetched, or to be decoded, may have a thumbnail there.
+    return await serveMedia(c, asked, serve, remoteThumbnail(query))
+  }
+}
+
+// Asked for in one of the few sizes, and made to fit here if need be.
+function remoteThumbnail({ animated, ...wanted }: ThumbnailQuery): RemoteThumbnail {
+  const size = offeredSize(wanted) ?? { method: 'scale' as const, width: 1600, height: 1200 }
+  const { method, width, height } = size
+  return {
+    variant: thumbnailName(size, animated),
+    query: { method, width: String(width), height: String(height), animated },
+  }
+}
+
+/** A thumbnail of an image. M_UNKNOWN (400) for what is none, M_TOO_LARGE (413, 502 for images of other servers). */
 export async function thumbnail(
   c: AppContext,
   media: MediaWithContent,
@@ -108,7 +140,8 @@ async function makeThumbnail(
 ): Promise<Thumbnail> {
   const { maxThumbnailPixels } = mediaConfig(c.env)
   if (media.size > maxFileBytes || info.width * info.height > maxThumbnailPixels) {
-    throw new MatrixError('M_TOO_LARGE', 413, 'The image is too large to make a thumbnail of it')
+    const status = media.serverName === undefined ? 413 : 502
+    throw new MatrixError('M_TOO_LARGE', status, 'The image is too large to make a thumbnail of it')
   }
   const stored = await c.env.MEDIA.get(media.object)
   if (!stored) throw new MatrixError('M_NOT_FOUND', 404, 'Media not found')

@@ -167,7 +167,7 @@ describe('downloads', () => {
     expect((await download(id, { 'If-None-Match': etag })).status).toBe(304)
   })
 
-  test.each(['test.local/unknown', 'other.example/abc', 'test.local/..%2F..%2Fmedia', 'test.local/%00'])(
+  test.each(['test.local/unknown', 'other.example/a.c', 'test.local/..%2F..%2Fmedia', 'test.local/%00'])(
     '%s is not found',
     async (id) => {
       await expectError(await download(id), 404, 'M_NOT_FOUND')

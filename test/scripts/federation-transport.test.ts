@@ -53,14 +53,12 @@ async function transport(
   servers.push(server)
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
-  return async (destination: string, { uri = '/_matrix/echo', method = 'GET', body = '' } = {}) => {
-    const headers = {
-      'X-Hearth-Destination': destination,
-      'X-Hearth-Method': method,
-      'X-Hearth-Uri': uri,
-      Authorization: 'X-Matrix a=b',
-      Cookie: 'secret',
-    }
+  return async (destination: string, { uri = '/_matrix/echo', method = 'GET', body = '', url = '' } = {}) => {
+    const target =
+      url === ''
+        ? { 'X-Hearth-Destination': destination, 'X-Hearth-Method': method, 'X-Hearth-Uri': uri }
+        : { 'X-Hearth-Url': url }
+    const headers = { ...target, Authorization: 'X-Matrix a=b', Cookie: 'secret' }
     const request = httpRequest({ port, host: '127.0.0.1', method: 'POST', headers }).end(body)
     const [response] = (await once(request, 'response')) as [IncomingMessage]
     const text = Buffer.concat(await response.toArray()).toString()
@@ -163,6 +161,39 @@ describe('the transport serves federation alone', () => {
   test('what is no server name is refused', async () => {
     const send = await transport()
     expect((await send('delegated.test/x')).text).toBe('not a federation request')
+  })
+})
+
+describe('what lies elsewhere on the web', () => {
+  const to = (url: string) => ({ url })
+
+  test('is fetched, and is told nothing of us', async () => {
+    const send = await transport()
+    const { status, text } = await send('', to(`https://delegated.test:${target.port}/_matrix/echo?a=b`))
+    expect(status).toBe('201')
+    const { method, headers } = JSON.parse(text)
+    expect([method, headers.host]).toEqual(['GET', target.serverName])
+    expect(Object.keys(headers).filter((name) => /hearth|cookie|authorization/.test(name))).toEqual([])
+  })
+
+  test.each([
+    ['on private addresses', () => `https://127.0.0.1:${target.port}/`],
+    ['on such as one number', () => `https://2130706433:${target.port}/`],
+    ['on such in IPv6', () => `https://[::1]:${target.port}/`],
+    ['behind names of such', () => `https://delegated.test:${target.port}/`],
+  ])('is out of reach %s', async (_, url) => {
+    const send = await transport({}, { allowPrivateNetworks: false })
+    const { status, text } = await send('', to(url()))
+    expect([status, text]).toEqual([undefined, expect.stringMatching(/no public address/)])
+    expect(target.requests).toEqual([])
+  })
+
+  test('is nothing without https', async () => {
+    const send = await transport()
+    for (const url of [`http://delegated.test:${target.port}/`, 'file:///etc/passwd', 'nowhere']) {
+      expect((await send('', to(url))).status).toBeUndefined()
+    }
+    expect(target.requests).toEqual([])
   })
 })
 

@@ -1,0 +1,56 @@
+// GET requests to web servers that somebody else names: never signed, never into private networks.
+
+import type { Env } from '../../env.ts'
+import { isIpLiteral } from './discovery.ts'
+
+const mostRedirects = 3
+
+/** Asks for a URL, following redirects. Rejects unless it is one of https and leads to public addresses. */
+export async function webRequest(env: Env, location: string, signal: AbortSignal): Promise<Response> {
+  let url = checkedUrl(location)
+  for (let redirects = 0; redirects <= mostRedirects; redirects++) {
+    const response = await get(env, url, signal)
+    const next = redirectTarget(response)
+    if (next === undefined) return response
+    await response.body?.cancel()
+    url = checkedUrl(next, url)
+  }
+  throw new Error('too many redirects')
+}
+
+/** Where an answer sends its reader, if it does. */
+export function redirectTarget({ status, headers }: Response): string | undefined {
+  return [301, 302, 303, 307, 308].includes(status) ? (headers.get('Location') ?? undefined) : undefined
+}
+
+async function get(
+  { FEDERATION_TRANSPORT: launcher }: Env,
+  url: URL,
+  signal: AbortSignal,
+): Promise<Response> {
+  if (!launcher) {
+    // Private addresses are out of reach: compatibility flag `global_fetch_strictly_public`.
+    if (isIpLiteral(url.hostname))
+      throw new Error('this platform connects to names alone, not to IP addresses')
+    return await fetch(url, { redirect: 'manual', signal })
+  }
+  const response = await launcher.fetch('http://federation-transport/', {
+    method: 'POST',
+    headers: { 'X-Hearth-Url': url.href },
+    body: '',
+    redirect: 'manual',
+    signal,
+  })
+  const status = Number(response.headers.get('X-Hearth-Status'))
+  // Without that it is the launcher who answers, not the server.
+  if (status < 200 || status > 599) throw new Error(await response.text())
+  const bodiless = status === 204 || status === 205 || status === 304
+  return new Response(bodiless ? null : response.body, { status, headers: response.headers })
+}
+
+function checkedUrl(text: string, base?: URL): URL {
+  const url = URL.parse(text, base)
+  if (url?.protocol !== 'https:') throw new Error('it leads to something else than an https URL')
+  if (url.username !== '' || url.password !== '') throw new Error('it leads to a URL with a password')
+  return url
+}
