@@ -37,7 +37,9 @@ import { roomDirectoryRoutes } from './client/room-directory.ts'
 import { roomMembershipRoutes } from './client/room-membership.ts'
 import { roomSendRoutes } from './client/room-send.ts'
 import { roomStateRoutes } from './client/room-state.ts'
+import { roomSummaryRoutes } from './client/room-summary.ts'
 import { roomUpgradeRoutes } from './client/room-upgrade.ts'
+import { spaceHierarchyRoutes } from './client/space-hierarchy.ts'
 import { typingRoutes } from './client/typing.ts'
 import { sendToDeviceRoutes } from './client/send-to-device.ts'
 import { tagRoutes } from './client/tags.ts'
@@ -104,8 +106,10 @@ export function createApp(): App {
   roomMembershipRoutes(app)
   roomSendRoutes(app)
   roomStateRoutes(app)
+  roomSummaryRoutes(app)
   roomUpgradeRoutes(app)
   sendToDeviceRoutes(app)
+  spaceHierarchyRoutes(app)
   typingRoutes(app)
   tagRoutes(app)
   userDirectoryRoutes(app)

@@ -10,13 +10,13 @@ import { checked, jsonBody, jsonObject, queryParams } from '../http/json-body.ts
 import { refuseSuspended, requireKnownUser, requireSession } from '../http/session.ts'
 import type { ServerName } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
+import { publishedRoomsChunk } from '../room/summary-json.ts'
 import {
   countPublishedRooms,
   type DirectoryPlace,
   type DirectoryQuery,
   findPublishedRooms,
   findRoomSummary,
-  type RoomSummary,
 } from '../storage/room-index.ts'
 import { roomParam } from './own-user.ts'
 
@@ -125,25 +125,10 @@ async function page(env: Env, query: DirectoryQuery): Promise<JsonObject> {
   const hasPrevious = query.before === undefined ? query.after !== undefined : more
   const [first, last] = [rooms.at(0), rooms.at(-1)]
   return {
-    chunk: rooms.map(chunkOf),
+    chunk: rooms.map(publishedRoomsChunk),
     ...(hasNext && last ? { next_batch: token('n', last) } : {}),
     ...(hasPrevious && first ? { prev_batch: token('p', first) } : {}),
     total_room_count_estimate: total,
-  }
-}
-
-function chunkOf(room: RoomSummary): JsonObject {
-  return {
-    room_id: room.roomId,
-    num_joined_members: room.joinedMembers,
-    world_readable: room.worldReadable,
-    guest_can_join: room.guestCanJoin,
-    join_rule: room.joinRule,
-    ...(room.name === null ? {} : { name: room.name }),
-    ...(room.topic === null ? {} : { topic: room.topic }),
-    ...(room.canonicalAlias === null ? {} : { canonical_alias: room.canonicalAlias }),
-    ...(room.avatarUrl === null ? {} : { avatar_url: room.avatarUrl }),
-    ...(room.type === null ? {} : { room_type: room.type }),
   }
 }
 

@@ -50,9 +50,14 @@ export function refuseSuspended(session: Session): void {
 
 /** The session of a request that may come without one, but not from a guest. A token that is there must be valid. */
 export async function optionalFullSession(c: AppContext): Promise<Session | undefined> {
-  const session = accessToken(c) === undefined ? undefined : await sessionOf(c, false)
+  const session = await optionalSession(c)
   if (session?.guest) throw guestForbidden()
   return session
+}
+
+/** The session of a request that may come without one, also that of a guest. A token that is there must be valid. */
+export async function optionalSession(c: AppContext): Promise<Session | undefined> {
+  return accessToken(c) === undefined ? undefined : await sessionOf(c, false)
 }
 
 /** Refuses those who are not signed in, for what is open to anyone but has to be asked of other servers. M_FORBIDDEN. */

@@ -42,7 +42,8 @@ export function authoriseRestrictedJoin(
   return { join_authorised_via_users_server: authoriser }
 }
 
-function isRestricted(room: RoomContext): boolean {
+/** Whether members of other rooms may join, in a room version that knows such rooms. */
+export function isRestricted(room: RoomContext): boolean {
   const { rules } = identity(room)
   const joinRule = joinRuleOf(stateLookup(room, currentState(room)))
   return (
@@ -51,8 +52,8 @@ function isRestricted(room: RoomContext): boolean {
   )
 }
 
-// Conditions that are not understood, or malformed, are met by nobody.
-function allowedRooms(room: RoomContext): RoomId[] {
+/** The rooms whose members may join. Conditions that are not understood, or malformed, are met by nobody. */
+export function allowedRooms(room: RoomContext): RoomId[] {
   const allow = property(currentEvent(room, 'm.room.join_rules')?.content, 'allow')
   return (Array.isArray(allow) ? allow : [])
     .filter(isJsonObject)

@@ -67,6 +67,7 @@ import {
 import { publish, type PublishRequest } from './publish.ts'
 import { localMembers } from './restricted-join.ts'
 import { type AliasStanding, aliasStanding, withdrawAliases } from './room-aliases.ts'
+import { hasServer, type SummaryAnswer, summaryFor, type SummaryRequest } from './summary-for.ts'
 import { isEventInThread, type ThreadQuery } from './thread-of.ts'
 import { retire, type RetireRequest, upgradePlan, type UpgradeRequest } from './upgrade.ts'
 import { type RoomSyncRequest, syncRoom } from './sync-room.ts'
@@ -212,6 +213,15 @@ export class Room extends DurableObject<Env> {
 
   serversInRoom(limit: number): ServerName[] {
     return serversInRoom(this.#room, limit)
+  }
+
+  /** The summary of the room for a user, another server or anyone. */
+  summaryFor(request: SummaryRequest): SummaryAnswer {
+    return summaryFor(this.#room, request)
+  }
+
+  hasServer(serverName: ServerName): boolean {
+    return hasServer(this.#room, serverName)
   }
 
   /** A user's membership; `unknown` where this server is not in the room. */

@@ -38,6 +38,16 @@ export async function findRoomSummary(env: Database, roomId: RoomId): Promise<Ro
   return await database(env).select().from(rooms).where(eq(rooms.roomId, roomId)).get()
 }
 
+/** Which of these rooms, 100 at most, this server has or had a part in. */
+export async function findKnownRooms(env: Database, roomIds: readonly RoomId[]): Promise<Set<RoomId>> {
+  if (roomIds.length === 0) return new Set()
+  const rows = await database(env)
+    .select({ roomId: rooms.roomId })
+    .from(rooms)
+    .where(inArray(rooms.roomId, [...roomIds]))
+  return new Set(rows.map(({ roomId }) => roomId))
+}
+
 /** A place in the directory: between rooms, so that pages stay right while rooms come and go. */
 export interface DirectoryPlace {
   readonly joinedMembers: number

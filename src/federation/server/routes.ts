@@ -15,6 +15,7 @@ import { queryingRoutes } from './querying.ts'
 import { retrievingEventsRoutes } from './retrieving-events.ts'
 import { federationRouter } from './router.ts'
 import { serverKeyRoutes } from './server-keys.ts'
+import { spaceRoutes } from './spaces.ts'
 import { thirdPartyInviteRoutes } from './third-party-invites.ts'
 import { transactionRoutes } from './transactions.ts'
 import { versionRoutes } from './version.ts'
@@ -35,6 +36,7 @@ export function federationRoutes(app: App): void {
   queryingRoutes(router)
   retrievingEventsRoutes(router)
   serverKeyRoutes(router)
+  spaceRoutes(router)
   thirdPartyInviteRoutes(router)
   transactionRoutes(router)
   versionRoutes(router)
