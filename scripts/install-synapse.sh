@@ -8,16 +8,21 @@ version=1.163.2
 folder=${HEARTH_TEST_CACHE:-$HOME/.cache/hearth-tests}/synapse-$version
 python=$folder/bin/python
 
-if [[ ! -f $folder/installed ]]; then
+# The environment breaks when the Python it was made of goes away.
+installed() {
+  [[ -f $folder/installed ]] && "$python" -c 'import synapse' 2>/dev/null
+}
+
+if ! installed; then
   command -v python3 >/dev/null || { echo 'there is no python3' >&2; exit 1; }
-  mkdir -p "$folder"
+  mkdir -p "$(dirname "$folder")"
   # Two runs at a time must not install into the same folder.
-  exec 9>"$folder/lock"
+  exec 9>"$folder.lock"
   flock 9
-  if [[ ! -f $folder/installed ]]; then
+  if ! installed; then
     # Only built packages: this is no machine to compile Rust on.
-    { python3 -m venv "$folder" && "$python" -m pip install --only-binary matrix-synapse "matrix-synapse==$version"; } \
-      >"$folder/install.log" 2>&1 || { echo "pip failed, see $folder/install.log" >&2; exit 1; }
+    { python3 -m venv --clear "$folder" && "$python" -m pip install --only-binary matrix-synapse "matrix-synapse==$version"; } \
+      >"$folder.log" 2>&1 || { echo "pip failed, see $folder.log" >&2; exit 1; }
     touch "$folder/installed"
   fi
 fi

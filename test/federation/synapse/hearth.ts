@@ -6,7 +6,6 @@ import type { Authority } from '../../support/certificates.ts'
 import { freePort, killLaunched, launch, type Launched } from '../../support/launcher.ts'
 import { httpClient } from '../../support/server.ts'
 
-
 /** Starts one on 127.0.0.1, whose server name is localhost with a port. */
 export async function startHearth(authority: Authority, folder: string, ca: string) {
   const [port, tlsPort] = [await freePort(), await freePort()]

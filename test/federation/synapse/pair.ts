@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
 import type { JsonObject } from '../../../src/matrix/json.ts'
 import { makeAuthority } from '../../support/certificates.ts'
-import type { RoomClient } from '../../support/room-client.ts'
+import { newClient, type RoomClient } from '../../support/room-client.ts'
 import { textOf } from '../../support/text-of.ts'
 import { startHearth } from './hearth.ts'
 import { startSynapse } from './synapse.ts'
@@ -35,6 +35,16 @@ export async function startPair() {
       else console.log(`logs: ${folder}`)
     },
   }
+}
+
+export type Server = Pair['hearth'] | Pair['synapse']
+
+let strangers = 0
+
+/** A new user of a server. */
+export async function stranger(server: Server): Promise<RoomClient> {
+  strangers += 1
+  return await newClient(server, `stranger-${strangers}`)
 }
 
 const patience = 30_000
@@ -74,11 +84,21 @@ export async function sees(viewer: RoomClient, roomId: string, user: RoomClient,
   })
 }
 
-/** Joins a room by its id through a server. */
-export async function joinVia(user: RoomClient, roomId: string, { serverName }: { serverName: string }) {
+/** Joins a room by its id through a server, or knocks there. */
+export async function enter(
+  user: RoomClient,
+  action: 'join' | 'knock',
+  roomId: string,
+  { serverName }: { serverName: string },
+  body: JsonObject = {},
+) {
   const via = encodeURIComponent(serverName)
-  // Synapse knows the parameter by its old name as well.
-  return await user.done('POST', `/join/${encodeURIComponent(roomId)}?via=${via}&server_name=${via}`, {})
+  return await user.call('POST', `/${action}/${encodeURIComponent(roomId)}?via=${via}`, body)
+}
+
+/** Joins a room by its id through a server. */
+export async function joinVia(user: RoomClient, roomId: string, server: { serverName: string }) {
+  expect(await enter(user, 'join', roomId, server)).toMatchObject({ status: 200 })
 }
 
 /** The ids of a room's state as a member sees it, in order. */
@@ -109,4 +129,24 @@ export async function history(user: RoomClient, roomId: string, limit = 30): Pro
     from = end
   }
   return found
+}
+
+export interface SyncedRoom {
+  readonly timeline?: { readonly events: JsonObject[] }
+  readonly ephemeral?: { readonly events: JsonObject[] }
+  readonly invite_state?: { readonly events: JsonObject[] }
+  readonly knock_state?: { readonly events: JsonObject[] }
+}
+
+/** What an initial sync shows of a room in a section, undefined where it is not there. */
+export async function synced(
+  user: RoomClient,
+  section: 'join' | 'invite' | 'knock' | 'leave',
+  roomId: string,
+): Promise<SyncedRoom | undefined> {
+  const filter = JSON.stringify({ room: { rooms: [roomId], include_leave: true } })
+  const { rooms } = (await user.done('GET', `/sync?timeout=0&filter=${encodeURIComponent(filter)}`)) as {
+    rooms?: Record<string, Record<string, SyncedRoom> | undefined>
+  }
+  return rooms?.[section]?.[roomId]
 }

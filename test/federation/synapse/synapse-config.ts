@@ -88,6 +88,8 @@ export function synapseConfig(options: SynapseOptions): string {
       room_list_publication_rules: [{ action: 'allow' }],
       enable_room_list_search: true,
       app_service_config_files: options.applicationServices ?? [],
+      // It answers the same sync twice otherwise, whatever has happened since.
+      caches: { sync_response_cache_duration: 0 },
       // It leaves a server that does not answer alone for ten minutes otherwise.
       federation: {
         destination_min_retry_interval: '1s',
