@@ -25,6 +25,7 @@ import { profileRoutes } from './client/profile.ts'
 import { pushRuleRoutes } from './client/push-rules.ts'
 import { pusherRoutes } from './client/pushers.ts'
 import { refreshRoutes } from './client/refresh.ts'
+import { relationRoutes } from './client/relations.ts'
 import { registerRoutes } from './client/register.ts'
 import { roomEventRoutes } from './client/room-event.ts'
 import { roomMembersRoutes } from './client/room-members.ts'
@@ -40,6 +41,7 @@ import { roomStateRoutes } from './client/room-state.ts'
 import { roomSummaryRoutes } from './client/room-summary.ts'
 import { roomUpgradeRoutes } from './client/room-upgrade.ts'
 import { spaceHierarchyRoutes } from './client/space-hierarchy.ts'
+import { threadRoutes } from './client/threads.ts'
 import { typingRoutes } from './client/typing.ts'
 import { sendToDeviceRoutes } from './client/send-to-device.ts'
 import { tagRoutes } from './client/tags.ts'
@@ -94,6 +96,7 @@ export function createApp(): App {
   pushRuleRoutes(app)
   pusherRoutes(app)
   refreshRoutes(app)
+  relationRoutes(app)
   registerRoutes(app)
   roomEventRoutes(app)
   roomMembersRoutes(app)
@@ -110,6 +113,7 @@ export function createApp(): App {
   roomUpgradeRoutes(app)
   sendToDeviceRoutes(app)
   spaceHierarchyRoutes(app)
+  threadRoutes(app)
   typingRoutes(app)
   tagRoutes(app)
   userDirectoryRoutes(app)

@@ -6,7 +6,7 @@ import type { App } from '../http/app-type.ts'
 import { queryParams } from '../http/json-body.ts'
 import { requireSession } from '../http/session.ts'
 import { roomParam } from './own-user.ts'
-import { answerOf, countParam, eventCount, filterParam, viewerOf } from './room-read.ts'
+import { answerOf, countParam, eventCount, filterParam, readerOf } from './room-read.ts'
 
 const querySchema = v.object({ limit: countParam, filter: v.optional(v.string()) })
 
@@ -20,7 +20,7 @@ export function eventContextRoutes(app: App): void {
       const roomId = roomParam(c)
       const query = queryParams(c, querySchema)
       const filter = filterParam(query.filter)
-      const answer = await roomStub(c.env, roomId).contextEvents(viewerOf(c), {
+      const answer = await roomStub(c.env, roomId).contextEvents(await readerOf(c), {
         eventId: c.req.param('eventId'),
         limit: eventCount(query.limit, filter),
         ...(filter ? { filter } : {}),

@@ -6,7 +6,7 @@ import type { App } from '../http/app-type.ts'
 import { queryParams } from '../http/json-body.ts'
 import { requireSession } from '../http/session.ts'
 import { roomParam } from './own-user.ts'
-import { answerOf, directionParam, viewerOf } from './room-read.ts'
+import { answerOf, directionParam, readerOf, viewerOf } from './room-read.ts'
 
 const timestampQuery = v.object({
   ts: v.pipe(v.string(), v.regex(/^-?\d{1,15}$/, 'not an integer'), v.transform(Number)),
@@ -18,7 +18,7 @@ export function roomEventRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomideventeventid
   app.get('/_matrix/client/v3/rooms/:roomId/event/:eventId', requireSession({ guests: true }), async (c) => {
     const roomId = roomParam(c)
-    const answer = await roomStub(c.env, roomId).readEvent(viewerOf(c), c.req.param('eventId'))
+    const answer = await roomStub(c.env, roomId).readEvent(await readerOf(c), c.req.param('eventId'))
     return answerOf(c, roomId, answer)
   })
 

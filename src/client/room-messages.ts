@@ -17,8 +17,8 @@ import {
   eventCount,
   filterParam,
   positionOf,
+  readerOf,
   refuseForgotten,
-  viewerOf,
 } from './room-read.ts'
 
 const querySchema = v.object({
@@ -44,10 +44,11 @@ export function roomMessagesRoutes(app: App): void {
 // A page that would begin with a gap is asked for again when other servers have filled it, or else goes on beyond it.
 async function page(c: AppContext, roomId: RoomId, request: MessagesRequest): Promise<ReadAnswer> {
   const room = roomStub(c.env, roomId)
-  const answer: ReadAnswer = await room.messages(viewerOf(c), request)
+  const reader = await readerOf(c)
+  const answer: ReadAnswer = await room.messages(reader, request)
   if (!answer.gap) return answer
   const filled = await fillGap(c.env, roomId, answer.gap)
-  return await room.messages(viewerOf(c), { ...request, overGaps: !filled })
+  return await room.messages(reader, { ...request, overGaps: !filled })
 }
 
 async function messagesRequest(c: AppContext, roomId: RoomId): Promise<MessagesRequest> {

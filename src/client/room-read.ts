@@ -22,6 +22,12 @@ export function viewerOf(c: AppContext): Viewer {
   return { userId, deviceId }
 }
 
+/** Who asks, with those whose events do not count in what is aggregated for them. */
+export async function readerOf(c: AppContext): Promise<Viewer> {
+  const { userId, shard } = c.var.session
+  return { ...viewerOf(c), ignored: await hubStub(c.env, shard).ignoredUsers(userId) }
+}
+
 /** The room's answer as it goes out. M_FORBIDDEN if the user may read only what they have forgotten. */
 export async function answerOf(c: AppContext, roomId: RoomId, answer: ReadAnswer): Promise<Response> {
   const { body, left } = answer

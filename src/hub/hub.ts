@@ -12,6 +12,7 @@ import {
   eraseAccountData,
   getAccountData,
   globalRid,
+  ignoredUsers,
   putAccountData,
   putTag,
 } from './account-data.ts'
@@ -280,6 +281,11 @@ export class Hub extends DurableObject<Env> {
   getAccountData(userId: UserId, roomId: RoomId | null, type: string): string | undefined {
     const rid = roomId === null ? globalRid : findRoom(this.#hub, roomId)
     return rid === undefined ? undefined : getAccountData(this.#hub, internUser(this.#hub, userId), rid, type)
+  }
+
+  ignoredUsers(userId: UserId): readonly string[] {
+    const uid = findUser(this.#hub, userId)
+    return uid === undefined ? [] : ignoredUsers(this.#hub, uid)
   }
 
   editPushRules(userId: UserId, edit: PushRuleEdit): PushRuleFailure | undefined {

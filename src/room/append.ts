@@ -16,6 +16,7 @@ import {
 } from './events.ts'
 import { armAlarm, cursorsNow, soonMs } from './outbox.ts'
 import { applyRedactions } from './redactions.ts'
+import { indexRelation } from './relations.ts'
 import { resolveStates, type ResolvedState } from './resolve-state.ts'
 import {
   eidInState,
@@ -53,7 +54,10 @@ export function appendEvent(room: RoomContext, appending: Appending): number {
   room.live.heads = heads
   const after = writeState(room, appending, { eid, slot, before, heads })
   if (!isLinear(appending, { eid, slot, before, heads })) setStateAfter(room, eid, after)
-  if (status === eventStatus.accepted) applyRedactions(room, eventByEid(room, eid))
+  if (status === eventStatus.accepted) {
+    indexRelation(room, eventByEid(room, eid), eid)
+    applyRedactions(room, eventByEid(room, eid))
+  }
   // What the directory knows of the room is told by the alarm; for all else it comes only in case of a crash.
   armAlarm(room, slot === null ? config(room.env).roomAlarmMs : soonMs)
   return eid

@@ -10,6 +10,7 @@ import { eventByEid, eventStatus, findEvent, forgetEvent, inTimeline, type Store
 import { closeGap, highestGap, openGap, type Gap } from './gaps.ts'
 import { receiveOutliers } from './outliers.ts'
 import { applyRedactions } from './redactions.ts'
+import { indexRelation } from './relations.ts'
 import type { ServerKeySet } from './receive-pdu.ts'
 
 /**
@@ -73,6 +74,7 @@ function place(room: RoomContext, stored: StoredEvent, position: number, stateBe
   )
   forgetEvent(room, stored.eid)
   room.hasHistory = true
+  indexRelation(room, eventByEid(room, stored.eid), position)
   applyRedactions(room, eventByEid(room, stored.eid))
 }
 

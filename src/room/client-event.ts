@@ -10,6 +10,8 @@ import { membershipAt } from './member-counts.ts'
 export interface Viewer {
   readonly userId: string
   readonly deviceId?: string
+  /** Users whose events do not count in what is aggregated for the viewer. */
+  readonly ignored?: readonly string[]
 }
 
 /** The key under which a local send's transaction id is unique in the room. */

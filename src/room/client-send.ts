@@ -5,6 +5,7 @@ import { MatrixError } from '../errors.ts'
 import type { EventId } from '../matrix/event.ts'
 import { powerLevelsContent, requiredLevel, userPowerLevel } from '../matrix/power-levels.ts'
 import type { EventDraft } from './build-event.ts'
+import { checkRelation } from './check-relation.ts'
 import { checkClientContent } from './client-content.ts'
 import { identity, type RoomContext, type Signer } from './context.ts'
 import { acceptedEvent } from './events.ts'
@@ -29,6 +30,7 @@ export function sendFromClient(room: RoomContext, signer: Signer, request: Clien
   const sent = findSentEvent(room, request)
   if (sent) return sent
   checkClientContent(room, request.draft)
+  checkRelation(room, request.draft)
   if (request.draft.type !== 'm.room.redaction') return sendEvent(room, signer, request)
   const draft = redactionDraft(request.draft)
   checkRedaction(room, draft, request)

@@ -2,7 +2,9 @@
 
 import type { RoomEventFilter } from '../matrix/filter.ts'
 import { compileEventFilter } from '../matrix/filter-match.ts'
-import { clientEvent, type Viewer } from './client-event.ts'
+import type { JsonObject } from '../matrix/json.ts'
+import { bundledEvent } from './bundle.ts'
+import type { Viewer } from './client-event.ts'
 import type { RoomContext } from './context.ts'
 import { firstOutlier, type StoredEvent } from './events.ts'
 import { sendersMembers } from './lazy-members.ts'
@@ -43,20 +45,22 @@ export function contextEvents(room: RoomContext, viewer: Viewer, request: Contex
     limit: request.limit - after.events.length,
     ...filter,
   })
-  return { body: textStream(render(room, viewer, { request, target, before, after })), left }
+  const event = bundledEvent(room, { viewer, view }, target)
+  return { body: textStream(render(room, viewer, { request, target, event, before, after })), left }
 }
 
 interface Around {
   readonly request: ContextRequest
   readonly target: StoredEvent
+  readonly event: JsonObject
   readonly before: ScanResult
   readonly after: ScanResult
 }
 
 function* render(room: RoomContext, viewer: Viewer, around: Around): Generator<string> {
-  const { target, before, after } = around
+  const { event, before, after } = around
   yield `{"start":"${formatToken(before.end)}","end":"${formatToken(after.end)}",`
-  yield `"event":${JSON.stringify(clientEvent(room, target, viewer))},`
+  yield `"event":${JSON.stringify(event)},`
   yield `"events_before":[${before.chunk.join()}],"events_after":[${after.chunk.join()}],"state":`
   yield* eventList(room, viewer, state(room, around))
   yield '}'

@@ -1,7 +1,8 @@
 // Single events. Specification: client-server API, GET /rooms/{roomId}/event/{eventId}.
 
 import { MatrixError } from '../errors.ts'
-import { clientEvent, type Viewer } from './client-event.ts'
+import { bundledEvent } from './bundle.ts'
+import type { Viewer } from './client-event.ts'
 import { findIdentity, type RoomContext } from './context.ts'
 import { findEvent, inTimeline, type StoredEvent } from './events.ts'
 import type { ReadAnswer } from './read-answer.ts'
@@ -14,7 +15,7 @@ export function readEvent(room: RoomContext, viewer: Viewer, eventId: string): R
   const view = viewOf(room, viewer.userId)
   const stored = visibleEvent(room, view, eventId)
   const left = Number.isFinite(view.lastJoined) && !view.worldReadable
-  return { body: JSON.stringify(clientEvent(room, stored, viewer)), left }
+  return { body: JSON.stringify(bundledEvent(room, { viewer, view }, stored)), left }
 }
 
 /** An event that may be seen. M_NOT_FOUND otherwise. */

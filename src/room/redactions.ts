@@ -6,6 +6,7 @@ import { redact } from '../matrix/redaction.ts'
 import { powerLevelsContent, requiredLevel, userPowerLevel } from '../matrix/power-levels.ts'
 import { identity, type RoomContext } from './context.ts'
 import { eventByEid, eventStatus, findEvent, forgetEvent, type StoredEvent } from './events.ts'
+import { forgetRelation } from './relations.ts'
 import { stateLookup } from './state-at.ts'
 
 /** Applies what an accepted event means for redactions: its own, or one that was waiting for it. */
@@ -41,6 +42,7 @@ function applyRedaction(room: RoomContext, redaction: StoredEvent, target: Store
   )
   if (target.redactedBy !== null || redaction.status !== eventStatus.accepted) return
   if (!mayRedact(room, redaction, target)) return
+  forgetRelation(room, target)
   const redacted = redact(target.event.pdu, identity(room).rules)
   room.sql.exec(
     'UPDATE events SET json = ?, redacted_by = ? WHERE eid = ?',

@@ -68,6 +68,8 @@ import { publish, type PublishRequest } from './publish.ts'
 import { localMembers } from './restricted-join.ts'
 import { type AliasStanding, aliasStanding, withdrawAliases } from './room-aliases.ts'
 import { hasServer, type SummaryAnswer, summaryFor, type SummaryRequest } from './summary-for.ts'
+import { listThreads, type ThreadsRequest } from './list-threads.ts'
+import { readRelations, type RelationsRequest } from './read-relations.ts'
 import { isEventInThread, type ThreadQuery } from './thread-of.ts'
 import { retire, type RetireRequest, upgradePlan, type UpgradeRequest } from './upgrade.ts'
 import { type RoomSyncRequest, syncRoom } from './sync-room.ts'
@@ -213,6 +215,14 @@ export class Room extends DurableObject<Env> {
 
   serversInRoom(limit: number): ServerName[] {
     return serversInRoom(this.#room, limit)
+  }
+
+  readRelations(viewer: Viewer, request: RelationsRequest): ReadAnswer {
+    return readRelations(this.#room, viewer, request)
+  }
+
+  listThreads(viewer: Viewer, request: ThreadsRequest): ReadAnswer {
+    return listThreads(this.#room, viewer, request)
   }
 
   /** The summary of the room for a user, another server or anyone. */

@@ -2,7 +2,8 @@
 
 import type { RoomEventFilter } from '../matrix/filter.ts'
 import { compileEventFilter } from '../matrix/filter-match.ts'
-import { clientEvent, type Viewer } from './client-event.ts'
+import { bundledEvent } from './bundle.ts'
+import type { Viewer } from './client-event.ts'
 import type { RoomContext } from './context.ts'
 import { eventsBetween, type StoredEvent } from './events.ts'
 import { highestGap, type Gap } from './gaps.ts'
@@ -77,7 +78,7 @@ function scanRange(room: RoomContext, viewer: Viewer, view: View, scan: Scan): S
         heldBack = true
         continue
       }
-      const json = JSON.stringify(clientEvent(room, stored, viewer))
+      const json = JSON.stringify(bundledEvent(room, { viewer, view }, stored))
       events.push(stored)
       chunk.push(json)
       size += json.length

@@ -79,4 +79,29 @@ export const roomMigrations: readonly DurableMigration[] = [
     // row, so that cursors cost none of their own.
     sql: 'ALTER TABLE events ADD COLUMN told TEXT',
   },
+  {
+    id: '0005-relations',
+    sql: `
+      -- The events that relate to others, by the parent's event id. Threads stand apart, so that they can be listed.
+      CREATE TABLE relations (
+        threaded INTEGER NOT NULL,
+        parent TEXT NOT NULL,
+        pos INTEGER NOT NULL,
+        eid INTEGER NOT NULL,
+        rel_type TEXT NOT NULL,
+        type TEXT NOT NULL,
+        sender TEXT NOT NULL,
+        PRIMARY KEY (threaded, parent, pos)
+      ) WITHOUT ROWID;
+      INSERT INTO relations (threaded, parent, pos, eid, rel_type, type, sender)
+        SELECT json_extract(json, '$.content."m.relates_to".rel_type') = 'm.thread',
+          json_extract(json, '$.content."m.relates_to".event_id'), ifnull(history.pos, events.eid), events.eid,
+          json_extract(json, '$.content."m.relates_to".rel_type'), json_extract(json, '$.type'),
+          json_extract(json, '$.sender')
+        FROM events LEFT JOIN history ON history.eid = events.eid
+        WHERE events.status = 0 AND (events.eid < 1125899906842624 OR history.pos IS NOT NULL)
+          AND json_type(json, '$.content."m.relates_to".rel_type') = 'text'
+          AND json_type(json, '$.content."m.relates_to".event_id') = 'text';
+    `,
+  },
 ]

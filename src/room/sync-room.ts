@@ -4,14 +4,14 @@
 
 import type { RoomEventFilter } from '../matrix/filter.ts'
 import { compileEventFilter, projectFields } from '../matrix/filter-match.ts'
-import type { JsonObject } from '../matrix/json.ts'
+import { withRelations } from './bundle.ts'
 import { syncEvent } from './client-event.ts'
 import { findIdentity, identity, type RoomContext } from './context.ts'
 import { eventByEid, eventsBetween, type StoredEvent } from './events.ts'
 import { highestGap } from './gaps.ts'
 import { roomSummary } from './room-summary.ts'
 import { allState, eidAtPosition, findSlot, stateDelta } from './state-at.ts'
-import { visibleEvents } from './visibility.ts'
+import { viewOf, visibleEvents } from './visibility.ts'
 
 export interface RoomSyncRequest {
   readonly userId: string
@@ -55,7 +55,7 @@ export function syncRoom(room: RoomContext, request: RoomSyncRequest): string {
   const timeline = readTimeline(room, request)
   const state = readState(room, request, timeline)
   const summary = roomSummary(room, request.userId, request.from, request.to)
-  const render = renderer(room, request)
+  const render = renderer(room, request, request.from === undefined || timeline.limited)
   const parts = [
     `"timeline":{"events":[${timeline.events.map(render).join()}],"limited":${timeline.limited},"prev_batch":"t${timeline.start}"}`,
     `"${request.useStateAfter ? 'state_after' : 'state'}":{"events":[${state.map(render).join()}]}`,
@@ -69,9 +69,16 @@ function nothing({ useStateAfter, to }: RoomSyncRequest): string {
   return `"timeline":{"events":[],"limited":false,"prev_batch":"t${to}"},"${state}":{"events":[]}`
 }
 
-function renderer(room: RoomContext, request: RoomSyncRequest): (stored: StoredEvent) => string {
+// Aggregations come where the client may have missed what they are made of.
+function renderer(
+  room: RoomContext,
+  request: RoomSyncRequest,
+  aggregated: boolean,
+): (stored: StoredEvent) => string {
+  const reader = { viewer: request, view: viewOf(room, request.userId) }
   return (stored) => {
-    const event: JsonObject = request.federationFormat ? stored.event.pdu : syncEvent(room, stored, request)
+    const plain = request.federationFormat ? stored.event.pdu : syncEvent(room, stored, request)
+    const event = aggregated && !request.federationFormat ? withRelations(room, reader, stored, plain) : plain
     return JSON.stringify(request.eventFields ? projectFields(event, request.eventFields) : event)
   }
 }
