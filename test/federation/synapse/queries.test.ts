@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { JsonObject } from '../../../src/matrix/json.ts'
 import { newClient, refusal, type RoomClient } from '../../support/room-client.ts'
+import { textOf } from '../../support/text-of.ts'
 import { agree, eventually, joinVia, type Pair, sees, type Server, startPair } from './pair.ts'
 
 let pair: Pair
@@ -91,7 +92,7 @@ describe.each([
       expect(chunk.length).toBeLessThanOrEqual(2)
       found.push(...chunk)
       if (page['next_batch'] === undefined) break
-      since = `&since=${encodeURIComponent(String(page['next_batch']))}`
+      since = `&since=${encodeURIComponent(textOf(page, 'next_batch'))}`
     }
     expect(found.map((room) => room['room_id'])).toEqual(expect.arrayContaining(ids))
     const searched = await guest.done('POST', `/publicRooms?${where}`, {
