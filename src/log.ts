@@ -27,7 +27,9 @@ export type LogEvent =
   | { event: 'edu_not_told'; room_id: string; error: string }
   | { event: 'join_state_refused'; room_id: string; server: string; refused: number; reason: string }
   | { event: 'leave_not_told'; room_id: string; error: string }
+  | { event: 'third_party_invite_failed'; room_id: string; user_id: string; error: string }
   | { event: 'keys_not_fetched'; server_name: string; error: string }
+  | { event: 'device_list_not_told'; user_id: string; error: string }
   | { event: 'user_registered'; user_id: string }
   | { event: 'user_deactivated'; user_id: string }
   | { event: 'member_update_failed'; room_id: string; error: string }

@@ -87,7 +87,7 @@ export async function inviteUser(
 export async function changeOthersMembership(
   c: AppContext,
   roomId: RoomId,
-  action: Exclude<MembershipAction, 'join' | 'knock' | 'leave' | 'invite'>,
+  action: Exclude<MembershipAction, 'join' | 'knock' | 'leave' | 'invite' | 'exchange'>,
   target: UserId,
   content: JsonObject,
 ): Promise<EventId> {

@@ -19,6 +19,7 @@ import { newestExtremities } from './send-event.ts'
 import { wirePdu } from './server-visibility.ts'
 import { currentEvent, currentState, eidInState, findSlot, stateLookup } from './state-at.ts'
 import { strippedTypes } from './stripped-state.ts'
+import { exchangeable, thirdPartyInviteOf } from './third-party-invite.ts'
 
 export interface BuildInviteRequest {
   readonly sender: UserId
@@ -45,9 +46,17 @@ export function buildInvite(
   { sender, target, content }: BuildInviteRequest,
 ): BuiltInvite {
   const { rules } = identity(room)
-  requireJoined(room, sender)
   // Who vouches for a join is nothing that an invite says.
   const { join_authorised_via_users_server: _, ...others } = content
+  const thirdParty = thirdPartyInviteOf(others)
+  if (thirdParty) {
+    const standing = exchangeable(room, target, thirdParty)
+    if ('present' in standing) return standing
+    others['third_party_invite'] = standing.invite
+  } else {
+    // Whoever invited a third party may have left since.
+    requireJoined(room, sender)
+  }
   const draft = {
     type: 'm.room.member',
     sender,

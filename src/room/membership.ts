@@ -6,15 +6,28 @@ import type { EventId, RoomId, ServerName, UserId } from '../matrix/event.ts'
 import { type JsonObject, stringProperty } from '../matrix/json.ts'
 import { transact } from './append.ts'
 import { findIdentity, identity, type RoomContext, type Signer } from './context.ts'
-import { isCurrent, otherServers } from './federation-access.ts'
+import { isCurrent, isResident, otherServers } from './federation-access.ts'
 import { registerLocalUser } from './fan-out.ts'
 import { authoriseRestrictedJoin, type JoinAuthorisation } from './restricted-join.ts'
 import { requireJoined } from './room-power.ts'
 import { currentMembership, sendEvent } from './send-event.ts'
 import { currentEvent } from './state-at.ts'
+import { exchangeThirdPartyInvite } from './third-party-invite.ts'
 
-/** `remove` ends the membership of somebody else, whatever it is: `kick` and `unban` in one. */
-export type MembershipAction = 'join' | 'knock' | 'leave' | 'invite' | 'kick' | 'ban' | 'unban' | 'remove'
+/**
+ * `remove` ends the membership of somebody else, whatever it is: `kick` and `unban` in one. `exchange` makes an invite out of
+ * that of a third party, whose sender may be of another server.
+ */
+export type MembershipAction =
+  | 'join'
+  | 'knock'
+  | 'leave'
+  | 'invite'
+  | 'exchange'
+  | 'kick'
+  | 'ban'
+  | 'unban'
+  | 'remove'
 
 export interface MembershipRequest {
   readonly action: MembershipAction
@@ -45,6 +58,7 @@ const memberships = {
   knock: 'knock',
   leave: 'leave',
   invite: 'invite',
+  exchange: 'invite',
   kick: 'leave',
   ban: 'ban',
   unban: 'leave',
@@ -61,6 +75,10 @@ export function changeMembership(
   // Whatever is known of a room that this server has left may be out of date.
   if ((action === 'join' || action === 'knock' || action === 'leave') && !isCurrent(room)) {
     return { through: otherServers(room), resident: false }
+  }
+  if (action === 'exchange') {
+    if (!isResident(room)) return { through: otherServers(room), resident: false }
+    return { eventId: exchangeThirdPartyInvite(room, signer, request) }
   }
   identity(room)
   const done = checkPresent(room, request)

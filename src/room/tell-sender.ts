@@ -7,6 +7,7 @@ import type { ToldEvent } from '../federation/sender/tell.ts'
 import { errorMessage, log } from '../log.ts'
 import type { ServerName } from '../matrix/event.ts'
 import { parseUserId, serverNameOf } from '../matrix/identifiers.ts'
+import { objectProperty, property } from '../matrix/json.ts'
 import { findIdentity, identity, type RoomContext } from './context.ts'
 import { livePosition, type StoredEvent } from './events.ts'
 import { untold } from './fan-out.ts'
@@ -77,7 +78,9 @@ export function addressees(room: RoomContext, events: readonly StoredEvent[]): S
     if (!servers.delete(room.serverName)) return []
     const target = targetServer(room, stored)
     if (target) servers.add(target)
-    servers.delete(serverNameOf(stored.event.sender))
+    // The sender's server has it, unless this one made it for them: an invite in place of that of a third party.
+    const origin = serverNameOf(stored.event.sender)
+    if (property(objectProperty(stored.event.pdu, 'signatures'), origin) !== undefined) servers.delete(origin)
     servers.delete(room.serverName)
     return [...servers]
   })

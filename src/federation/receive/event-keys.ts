@@ -1,7 +1,7 @@
 // The keys to verify events with, fetched before the events are handed to their room.
 
 import type { Env } from '../../env.ts'
-import { parseEventId, parseUserId, serverNameOf } from '../../matrix/identifiers.ts'
+import { parseEventId, parseServerName, parseUserId, serverNameOf } from '../../matrix/identifiers.ts'
 import type { ServerName } from '../../matrix/event.ts'
 import { type JsonObject, objectProperty, property, stringProperty } from '../../matrix/json.ts'
 import { isEd25519KeyId } from '../../matrix/signing.ts'
@@ -10,6 +10,8 @@ import { type KeyRequest, keysFor } from '../client/key-ring.ts'
 
 // More signatures of one server than that are not looked for.
 const mostKeysPerServer = 4
+// Each may have to be asked for its keys.
+const mostInviteSigners = 3
 
 /** The keys that may be needed for these events, whatever their room version. */
 export async function eventKeys(env: Env, pdus: readonly JsonObject[]): Promise<ServerKeySet> {
@@ -33,7 +35,7 @@ export function keyRequests(pdu: JsonObject): KeyRequest[] {
 }
 
 // The sender's server; in versions 1 and 2 that of the event id; that of who authorised a restricted join. A third-party
-// invite may be signed by any one server: the first that is named.
+// invite may be signed by any one server, such as that of the invited user.
 function signers(pdu: JsonObject): ServerName[] {
   const sender = parseUserId(stringProperty(pdu, 'sender') ?? '')
   const eventId = parseEventId(stringProperty(pdu, 'event_id') ?? '')
@@ -43,6 +45,15 @@ function signers(pdu: JsonObject): ServerName[] {
     sender && serverNameOf(sender),
     eventId && serverNameOf(eventId),
     authoriser && serverNameOf(authoriser),
+    ...(property(content, 'third_party_invite') === undefined
+      ? []
+      : signedBy(pdu).slice(0, mostInviteSigners)),
   ]
   return [...new Set(named.filter((serverName) => serverName !== undefined))]
+}
+
+function signedBy(pdu: JsonObject): ServerName[] {
+  return Object.keys(objectProperty(pdu, 'signatures') ?? {})
+    .map(parseServerName)
+    .filter((serverName) => serverName !== undefined)
 }

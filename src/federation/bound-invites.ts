@@ -1,0 +1,141 @@
+// The invites that waited for an address, now that a user of this server owns it: made here where this server is in the room, and
+// otherwise asked of the server whose user invited the address. Server-server API, "Third-party invites".
+
+import { invitees } from '../client/invitees.ts'
+import { type Env, roomStub } from '../env.ts'
+import { isMatrixError, MatrixError } from '../errors.ts'
+import { errorMessage, log } from '../log.ts'
+import type { RoomId, UserId } from '../matrix/event.ts'
+import { parseRoomId, parseUserId, serverNameOf } from '../matrix/identifiers.ts'
+import type { JsonObject } from '../matrix/json.ts'
+import { config } from '../config.ts'
+import type { LocalMember } from '../storage/local-members.ts'
+import { federationRequest } from './client/request.ts'
+import { refusal } from './remote-join/servers.ts'
+
+/** An invite as an identity server hands it on. Only the shapes of its fields are checked. */
+export interface BoundInvite {
+  readonly mxid: string
+  readonly room_id: string
+  readonly sender: string
+  readonly signed: {
+    readonly mxid: string
+    readonly token: string
+    readonly signatures: Readonly<Record<string, Readonly<Record<string, string>>>>
+  }
+}
+
+interface CheckedInvite {
+  readonly roomId: RoomId
+  readonly token: string
+  readonly sender: UserId
+  readonly signed: JsonObject
+}
+
+const atOnce = 4
+const timeoutMs = 20_000
+
+/**
+ * Has a user invited. Invites that are refused are logged and left at that. M_INVALID_PARAM for those that make no sense, M_NOT_FOUND
+ * and M_INVITE_BLOCKED as `invitees`. 502 where another server could not be asked: then the identity server may try again.
+ */
+export async function acceptBoundInvites(
+  env: Env,
+  userId: UserId,
+  invites: readonly BoundInvite[],
+): Promise<void> {
+  const checkedInvites = unlike(invites.map((invite) => checkedInvite(userId, invite)))
+  const [member] = await invitees(env, [userId])
+  if (!member) return
+  const queue = [...checkedInvites]
+  const failures: MatrixError[] = []
+  const worker = async (): Promise<void> => {
+    for (let invite = queue.shift(); invite; invite = queue.shift()) {
+      const failure = await accept(env, member, invite)
+      if (failure) failures.push(failure)
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(atOnce, queue.length) }, worker))
+  const passing = failures.find(({ status }) => status >= 500)
+  if (passing) throw passing
+}
+
+function checkedInvite(userId: UserId, { mxid, room_id, sender, signed }: BoundInvite): CheckedInvite {
+  const roomId = parseRoomId(room_id)
+  const inviter = parseUserId(sender)
+  if (roomId === undefined) throw invalid('room_id is not a room id')
+  if (inviter === undefined) throw invalid('sender is not a user id')
+  if (mxid !== userId || signed.mxid !== userId) throw invalid('it is of another user')
+  if (!Object.values(signed.signatures).some((ofServer) => Object.keys(ofServer).length > 0)) {
+    throw invalid('it is not signed')
+  }
+  // With whatever else it says: all of it is signed.
+  return { roomId, token: signed.token, sender: inviter, signed: { ...signed } }
+}
+
+function unlike(invites: readonly CheckedInvite[]): CheckedInvite[] {
+  return [...new Map(invites.map((invite) => [`${invite.roomId} ${invite.token}`, invite])).values()]
+}
+
+/** What went wrong, if anything did. */
+async function accept(
+  env: Env,
+  member: LocalMember,
+  invite: CheckedInvite,
+): Promise<MatrixError | undefined> {
+  try {
+    if (!(await inviteHere(env, member, invite))) await askInviter(env, member.userId, invite)
+    return undefined
+  } catch (error) {
+    const { userId } = member
+    const { roomId } = invite
+    log({ event: 'third_party_invite_failed', room_id: roomId, user_id: userId, error: errorMessage(error) })
+    return isMatrixError(error) ? error : new MatrixError('M_UNKNOWN', 500, 'Internal server error')
+  }
+}
+
+/** False where this server is not in the room. */
+async function inviteHere(
+  env: Env,
+  { userId, shard, profile }: LocalMember,
+  { roomId, sender, signed }: CheckedInvite,
+): Promise<boolean> {
+  const answer = await roomStub(env, roomId).changeMembership({
+    action: 'exchange',
+    sender,
+    target: userId,
+    targetShard: shard,
+    content: { ...profile, third_party_invite: { signed } },
+  })
+  return 'eventId' in answer
+}
+
+async function askInviter(
+  env: Env,
+  userId: UserId,
+  { roomId, sender, signed }: CheckedInvite,
+): Promise<void> {
+  const destination = serverNameOf(sender)
+  if (destination === config(env).serverName) {
+    throw new MatrixError('M_NOT_FOUND', 404, 'This server is not in that room')
+  }
+  const answer = await federationRequest(env, {
+    destination,
+    method: 'PUT',
+    path: `/_matrix/federation/v1/exchange_third_party_invite/${encodeURIComponent(roomId)}`,
+    content: {
+      type: 'm.room.member',
+      room_id: roomId,
+      sender,
+      state_key: userId,
+      // Which name the address had is for the room to say.
+      content: { membership: 'invite', third_party_invite: { display_name: userId, signed } },
+    },
+    timeoutMs,
+  })
+  if (answer.status !== 200) throw refusal(destination, answer)
+}
+
+function invalid(reason: string): MatrixError {
+  return new MatrixError('M_INVALID_PARAM', 400, `Invalid invite: ${reason}`)
+}
