@@ -13,6 +13,7 @@ import { administrativeContactRoutes } from './client/administrative-contact.ts'
 import { authFallbackRoutes } from './client/auth-fallback.ts'
 import { capabilitiesRoutes } from './client/capabilities.ts'
 import { deviceRoutes } from './client/devices.ts'
+import { eventByTimestampRoutes } from './client/event-by-timestamp.ts'
 import { eventContextRoutes } from './client/event-context.ts'
 import { filterRoutes } from './client/filter.ts'
 import { keyBackupRoutes } from './client/key-backup.ts'
@@ -83,6 +84,7 @@ export function createApp(): App {
   destinationRoutes(app)
   deviceRoutes(app)
   federationRoutes(app)
+  eventByTimestampRoutes(app)
   eventContextRoutes(app)
   filterRoutes(app)
   keyBackupRoutes(app)

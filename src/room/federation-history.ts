@@ -5,7 +5,7 @@
 import { MatrixError } from '../errors.ts'
 import type { ServerName } from '../matrix/event.ts'
 import type { RoomContext } from './context.ts'
-import { eventByEid, eventStatus, findEvent, inTimeline, livePosition, type StoredEvent } from './events.ts'
+import { eventStatus, findEvent, inTimeline, livePosition, type StoredEvent } from './events.ts'
 import { closestInTime, type TimestampRequest } from './event-by-timestamp.ts'
 import { requireInRoom } from './federation-access.ts'
 import { pduFor, serverViewOf } from './server-visibility.ts'
@@ -70,8 +70,7 @@ export function missingEventsFor(
 export function eventNearFor(room: RoomContext, origin: ServerName, request: TimestampRequest): string {
   requireInRoom(room, origin)
   const view = serverViewOf(room, origin)
-  for (const eid of closestInTime(room, request, livePosition(room))) {
-    const stored = eventByEid(room, eid)
+  for (const stored of closestInTime(room, request, livePosition(room))) {
     if (!view.sees(stored)) continue
     const { event_id, origin_server_ts } = stored.event
     return JSON.stringify({ event_id, origin_server_ts })

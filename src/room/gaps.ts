@@ -18,9 +18,18 @@ export const gapSize = 2 ** 20
 
 /** The highest gap in a range of positions, both ends included. */
 export function highestGap(room: RoomContext, lowest: number, highest: number): Gap | undefined {
+  return findGap(room, lowest, highest, 'DESC')
+}
+
+/** The lowest gap in a range of positions, both ends included. */
+export function lowestGap(room: RoomContext, lowest: number, highest: number): Gap | undefined {
+  return findGap(room, lowest, highest, 'ASC')
+}
+
+function findGap(room: RoomContext, lowest: number, highest: number, order: 'ASC' | 'DESC'): Gap | undefined {
   const row = room.sql
     .exec<{ pos: number; prevs: string; servers: string }>(
-      'SELECT pos, prevs, servers FROM gaps WHERE pos BETWEEN ? AND ? ORDER BY pos DESC LIMIT 1',
+      `SELECT pos, prevs, servers FROM gaps WHERE pos BETWEEN ? AND ? ORDER BY pos ${order} LIMIT 1`,
       lowest,
       highest,
     )

@@ -47,7 +47,7 @@ import { receiveMembership, type SendMembershipRequest } from './federation-send
 import { eventAuthChain, type JsonStream, stateBeforeEvent, stateIdsBeforeEvent } from './federation-state.ts'
 import { type KnownMembership, knownMembership } from './known-membership.ts'
 import { type ContextRequest, contextEvents } from './context-events.ts'
-import { eventByTimestamp, type TimestampRequest } from './event-by-timestamp.ts'
+import { eventByTimestamp, type TimestampAnswer, type TimestampRequest } from './event-by-timestamp.ts'
 import { joinedMembers, members, type MembersRequest } from './members.ts'
 import { messages, type MessagesRequest } from './messages.ts'
 import type { ReadAnswer } from './read-answer.ts'
@@ -373,8 +373,8 @@ export class Room extends DurableObject<Env> {
     return readEvent(this.#room, viewer, eventId)
   }
 
-  eventByTimestamp(viewer: Viewer, request: TimestampRequest): ReadAnswer {
-    return eventByTimestamp(this.#room, viewer, request)
+  eventByTimestamp(userId: UserId, request: TimestampRequest): TimestampAnswer {
+    return eventByTimestamp(this.#room, userId, request)
   }
 
   readState(viewer: Viewer): ReadAnswer {
