@@ -1,6 +1,7 @@
 // The bindings of the Worker, as wrangler.toml declares them, and one typed accessor per Durable Object.
 
 import type { FederationSender } from './federation/sender/federation-sender.ts'
+import type { EventFetcher } from './federation/receive/event-fetcher.ts'
 import type { RemoteJoin } from './federation/remote-join/remote-join.ts'
 import type { Hub } from './hub/hub.ts'
 import type { PasswordHasher } from './keys/password-hasher.ts'
@@ -17,6 +18,7 @@ export interface Env {
   readonly PASSWORD_HASHER: DurableObjectNamespace<PasswordHasher>
   readonly FEDERATION_SENDER: DurableObjectNamespace<FederationSender>
   readonly REMOTE_JOIN: DurableObjectNamespace<RemoteJoin>
+  readonly EVENT_FETCHER: DurableObjectNamespace<EventFetcher>
   readonly LOGIN_LIMIT: RateLimit
   readonly REGISTER_LIMIT: RateLimit
   readonly SEND_LIMIT: RateLimit
@@ -80,6 +82,11 @@ export function serverKeysStub(env: Env): DurableObjectStub<ServerKeys> {
 /** The object that brings our users into a room of other servers. */
 export function remoteJoinStub(env: Env, roomId: RoomId): DurableObjectStub<RemoteJoin> {
   return env.REMOTE_JOIN.get(env.REMOTE_JOIN.idFromName(roomId))
+}
+
+/** The object that asks other servers for what events of a room build upon. */
+export function eventFetcherStub(env: Env, roomId: RoomId): DurableObjectStub<EventFetcher> {
+  return env.EVENT_FETCHER.get(env.EVENT_FETCHER.idFromName(roomId))
 }
 
 /** The one object that sends events to other servers. */

@@ -3,6 +3,7 @@
 import { createApp } from './app.ts'
 
 export { FederationSender } from './federation/sender/federation-sender.ts'
+export { EventFetcher } from './federation/receive/event-fetcher.ts'
 export { RemoteJoin } from './federation/remote-join/remote-join.ts'
 export { Hub } from './hub/hub.ts'
 export { PasswordHasher } from './keys/password-hasher.ts'

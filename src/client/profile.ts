@@ -6,7 +6,8 @@ import { MatrixError } from '../errors.ts'
 import { queryProfile } from '../federation/client/queries.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonObject } from '../http/json-body.ts'
-import { refuseSuspended, requireKnownUser, requireSession } from '../http/session.ts'
+import { rateLimitByAddress } from '../http/rate-limit.ts'
+import { accessToken, refuseSuspended, requireKnownUser, requireSession } from '../http/session.ts'
 import type { UserId } from '../matrix/event.ts'
 import { parseUserId } from '../matrix/identifiers.ts'
 import { type JsonObject, type JsonValue, property } from '../matrix/json.ts'
@@ -82,7 +83,9 @@ async function changeField(c: AppContext, key: string, value: JsonValue | undefi
 async function profileOf(c: AppContext): Promise<JsonObject> {
   const userId = userParam(c)
   if (!isLocal(c.env, userId)) {
-    await requireKnownUser(c)
+    // Open to anyone, but each makes a request to another server: those who are not signed in get few of them.
+    if (accessToken(c) === undefined) await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
+    else await requireKnownUser(c)
     return await queryProfile(c.env, userId)
   }
   const profile = await findProfile(c.env, userId)

@@ -22,12 +22,23 @@ const maxAuthEvents = 10
 const maxPrevEvents = 20
 
 /**
+ * Where an event comes from decides how much of it is forgiven. `strict`: whatever is made or signed here. `received`: up to
+ * version 10, `type` and `state_key` may take more bytes than characters allowed, as rooms hold events that were always
+ * measured in characters by the servers that sent them. `history`: what /backfill gives may name any number of events.
+ */
+export type FormatLeniency = 'strict' | 'received' | 'history'
+
+/**
  * Whether a value is an event of a room with these rules, as it travels between servers. Never throws.
  * It sees values, not text: `1.0` or `-0` in a text must be caught by `parseJson` (json-text.ts).
  */
-export function checkEventFormat(value: unknown, rules: RoomVersionRules): Verdict {
+export function checkEventFormat(
+  value: unknown,
+  rules: RoomVersionRules,
+  leniency: FormatLeniency = 'strict',
+): Verdict {
   if (!isJsonObject(value)) return reject('event-format', 'the event is not an object')
-  const fault = faultyField(value, rules)
+  const fault = faultyField(value, rules, leniency)
   return fault === undefined ? checkSize(value, rules) : reject('event-format', fault)
 }
 
@@ -56,8 +67,12 @@ export function parseEvent(pdu: JsonObject, rules: RoomVersionRules, knownEventI
 }
 
 /** Checks the format and, if it holds, reads the event. Never throws. */
-export function checkedEvent(value: unknown, rules: RoomVersionRules): CheckedEvent {
-  const verdict = checkEventFormat(value, rules)
+export function checkedEvent(
+  value: unknown,
+  rules: RoomVersionRules,
+  leniency: FormatLeniency = 'strict',
+): CheckedEvent {
+  const verdict = checkEventFormat(value, rules, leniency)
   if (!verdict.ok) return verdict
   if (!isJsonObject(value)) return { ok: false, rule: 'event-format', reason: 'the event is not an object' }
   return { ok: true, event: parseEvent(value, rules) }
@@ -77,9 +92,11 @@ function checkSize(pdu: JsonObject, rules: RoomVersionRules): Verdict {
 }
 
 /** What is wrong with the first field that is wrong. */
-function faultyField(pdu: JsonObject, rules: RoomVersionRules): string | undefined {
-  if (!isShortString(property(pdu, 'type'))) return 'type must be a string of at most 255 bytes'
-  if (!isAbsentOr(isShortString, property(pdu, 'state_key')))
+function faultyField(pdu: JsonObject, rules: RoomVersionRules, leniency: FormatLeniency): string | undefined {
+  const isShort = leniency === 'strict' || rules.sizesInBytes ? isShortString : isStringOfFewCharacters
+  const limit = (most: number) => (leniency === 'history' ? Infinity : most)
+  if (!isShort(property(pdu, 'type'))) return 'type must be a string of at most 255 bytes'
+  if (!isAbsentOr(isShort, property(pdu, 'state_key')))
     return 'state_key must be a string of at most 255 bytes'
   if (senderOf(pdu) === undefined) return 'sender must be a user id'
   if (!hasValidRoomId(pdu, rules)) return 'room_id must be a room id of this room version'
@@ -87,9 +104,9 @@ function faultyField(pdu: JsonObject, rules: RoomVersionRules): string | undefin
   if (!isJsonObject(property(pdu, 'content'))) return 'content must be an object'
   if (!Number.isInteger(property(pdu, 'origin_server_ts'))) return 'origin_server_ts must be an integer'
   if (!isDepth(property(pdu, 'depth'), rules)) return 'depth must be an integer from 0 to the largest allowed'
-  if (!isReferenceList(pdu, 'auth_events', rules, maxAuthEvents))
+  if (!isReferenceList(pdu, 'auth_events', rules, limit(maxAuthEvents)))
     return `auth_events must be a list of at most ${maxAuthEvents} events`
-  if (!isReferenceList(pdu, 'prev_events', rules, maxPrevEvents))
+  if (!isReferenceList(pdu, 'prev_events', rules, limit(maxPrevEvents)))
     return `prev_events must be a list of at most ${maxPrevEvents} events`
   if (stringProperty(objectProperty(pdu, 'hashes'), 'sha256') === undefined)
     return 'hashes must be an object with a string sha256'
@@ -181,6 +198,12 @@ function numberProperty(pdu: JsonObject, key: string): number | undefined {
 
 function isShortString(value: JsonValue | undefined): boolean {
   return typeof value === 'string' && fitsInBytes(value, maxFieldBytes)
+}
+
+function isStringOfFewCharacters(value: JsonValue | undefined): boolean {
+  if (typeof value !== 'string') return false
+  const pairs = value.match(/[\ud800-\udbff][\udc00-\udfff]/g)?.length ?? 0
+  return value.length - pairs <= maxFieldBytes
 }
 
 function isAbsentOr(check: (value: JsonValue) => boolean, value: JsonValue | undefined): boolean {

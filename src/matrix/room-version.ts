@@ -29,6 +29,8 @@ export interface RoomVersionRules {
   readonly redactionKeepsJoinAuthorised: boolean
   /** The redaction changes of version 11: less top-level keys, more content keys. */
   readonly redactionV11: boolean
+  /** Whether all servers measure `type` and `state_key` in bytes. Before, some have always counted characters. */
+  readonly sizesInBytes: boolean
   /** The creator is the sender of the create event, `content.creator` is gone. */
   readonly creatorIsSender: boolean
   /** `redacts` stands in the content of a redaction. */
@@ -55,6 +57,7 @@ const v1: RoomVersionRules = {
   redactionKeepsAllow: false,
   redactionKeepsJoinAuthorised: false,
   redactionV11: false,
+  sizesInBytes: false,
   creatorIsSender: false,
   redactsInContent: false,
   roomIdIsCreateHash: false,
@@ -80,6 +83,7 @@ const v11: RoomVersionRules = {
   ...v10,
   id: '11',
   redactionV11: true,
+  sizesInBytes: true,
   creatorIsSender: true,
   redactsInContent: true,
 }

@@ -7,6 +7,7 @@ import { eventIndexIsTold, tellEventIndex } from './event-index.ts'
 import { hubsAreTold, tellHubs } from './fan-out.ts'
 import { indexIsTold, tellIndex } from './index-room.ts'
 import { armAlarm, soonMs, writeCursors } from './outbox.ts'
+import { resumePending } from './pending-pdus.ts'
 import { senderIsTold, tellSender } from './tell-sender.ts'
 
 /** The room's alarm. Arms itself again while a sink is behind: retried until it succeeds. */
@@ -22,6 +23,7 @@ export async function onAlarm(room: RoomContext): Promise<void> {
   if (!eventIndexIsTold(room)) await tellEventIndex(room)
   if (!senderIsTold(room)) await tellSender(room)
   writeCursors(room)
+  await resumePending(room)
   if (!hubsAreTold(room) || !indexIsTold(room) || !eventIndexIsTold(room) || !senderIsTold(room)) {
     armAlarm(room, soonMs)
   }

@@ -8,7 +8,8 @@ import type { EventDraft } from './build-event.ts'
 import { checkRelation } from './check-relation.ts'
 import { checkClientContent } from './client-content.ts'
 import { identity, type RoomContext, type Signer } from './context.ts'
-import { acceptedEvent } from './events.ts'
+import { acceptedEvent, eventStatus, findEvent } from './events.ts'
+import { hasOtherServers } from './joined-servers.ts'
 import { requireJoined } from './room-power.ts'
 import { findSentEvent, sendEvent, type SendRequest } from './send-event.ts'
 import { currentState, stateLookup } from './state-at.ts'
@@ -58,17 +59,21 @@ function checkRedaction(
   { admin, suspended }: ClientSendRequest,
 ): void {
   requireJoined(room, sender)
-  const target = acceptedEvent(room, redacts).event
-  if (unredactable.includes(target.type)) {
+  const known = findEvent(room, redacts)
+  // In a room with other servers the target may be one that has not arrived: then only the power counts.
+  const isUnknown = (!known || known.status === eventStatus.rejected) && hasOtherServers(room)
+  const target = isUnknown ? undefined : acceptedEvent(room, redacts).event
+  if (target && unredactable.includes(target.type)) {
     throw new MatrixError('M_FORBIDDEN', 403, `An event of type ${target.type} cannot be redacted`)
   }
   // Everybody may redact their own events.
-  if (target.sender === sender) return
+  if (target?.sender === sender) return
   if (suspended === true) throw new MatrixError('M_USER_SUSPENDED', 403, 'This account is suspended')
   const { rules } = identity(room)
   const state = stateLookup(room, currentState(room))
   if (userPowerLevel(rules, sender, state) >= requiredLevel(rules, powerLevelsContent(state), 'redact'))
     return
+  if (!target) throw new MatrixError('M_NOT_FOUND', 404, 'Event not found')
   if (admin === true && target.sender.endsWith(`:${room.serverName}`)) return
   throw new MatrixError('M_FORBIDDEN', 403, 'You do not have the power to redact events of others')
 }

@@ -1,8 +1,7 @@
 // A look at the graph of a room, for diagnosis and tests.
 
 import { identity, type RoomContext } from './context.ts'
-import { eventByEid, livePosition } from './events.ts'
-import { extremityIds } from './receive-from.ts'
+import { eventByEid, extremityIds, livePosition } from './events.ts'
 import { allState, currentState, slotOf } from './state-at.ts'
 
 export interface RoomDescription {

@@ -202,6 +202,11 @@ export function forwardExtremities(room: RoomContext): readonly number[] {
   return room.live.heads
 }
 
+/** The ids of the forward extremities. */
+export function extremityIds(room: RoomContext): EventId[] {
+  return forwardExtremities(room).map((eid) => eventByEid(room, eid).event.event_id)
+}
+
 /** How far each sink was told when the last event was appended. */
 export function toldAtLiveEnd(room: RoomContext): Readonly<Record<string, number>> {
   room.live.told ??= readLiveEnd(room).told

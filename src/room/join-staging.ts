@@ -10,22 +10,26 @@ import { roomVersion, type RoomVersionId } from '../matrix/room-version.ts'
 import { slotsOf } from './across-gap.ts'
 import { appendEvent, transact, writeSlot } from './append.ts'
 import { adoptIdentity, findIdentity, identity, type RoomContext } from './context.ts'
-import { eventStatus, findEvent, livePosition } from './events.ts'
+import { eventStatus, findEvent, forgetEvent, inTimeline, livePosition, type StoredEvent } from './events.ts'
 import { registerLocalUser } from './fan-out.ts'
 import { gapSize, openGap } from './gaps.ts'
+import { expectNoMore, expectPending } from './pending-pdus.ts'
 import { judgeByAuthEvents, checkPdu, missingEvents, type ServerKeySet } from './receive-pdu.ts'
-import { allState, stateLookup } from './state-at.ts'
+import { allState, knowsState, stateLookup } from './state-at.ts'
 
 /** Makes this object the home of a room that is about to be joined. Nothing happens for one that it knows already. */
 export function beginJoin(room: RoomContext, roomId: RoomId, version: RoomVersionId): void {
   const known = findIdentity(room)
   if (known) {
-    if (known.rules.id === version) return
+    if (known.rules.id === version) return transact(room, () => expectPending(room))
     throw new MatrixError('M_BAD_STATE', 400, 'The room is known with another version')
   }
   const rules = roomVersion(version)
   if (!rules) throw new MatrixError('M_UNSUPPORTED_ROOM_VERSION', 400, 'The room version is not supported')
-  transact(room, () => adoptIdentity(room, { roomId, rules }))
+  transact(room, () => {
+    adoptIdentity(room, { roomId, rules })
+    expectPending(room)
+  })
 }
 
 export interface CompleteJoin {
@@ -54,6 +58,7 @@ export function completeJoin(room: RoomContext, request: CompleteJoin): EventId 
   const missing = missingEvents(room, [...event.auth_events, ...state])
   if (missing.length > 0) throw bad(`${missing.length} events of the state are missing`)
   return transact(room, () => {
+    expectNoMore(room)
     if (localUser) registerLocalUser(room, localUser.userId, localUser.shard)
     const position = replaceState(room, state)
     const auth = event.auth_events.flatMap((id) => findEvent(room, id) ?? [])
@@ -63,17 +68,33 @@ export function completeJoin(room: RoomContext, request: CompleteJoin): EventId 
     ]) {
       if (!verdict.ok) throw bad(verdict.reason)
     }
+    const parents = event.prev_events.flatMap((id) => findEvent(room, id) ?? [])
+    const [parent] = parents
+    // The state before the join is that after its only parent, which others may build upon as well.
+    if (parent && event.prev_events.length === 1) noteState(room, parent, position)
     const eid = appendEvent(room, {
       event,
       status: eventStatus.accepted,
       auth: auth.map((stored) => stored.eid),
-      prev: event.prev_events.flatMap((id) => findEvent(room, id) ?? []).map((stored) => stored.eid),
+      prev: parents.map((stored) => stored.eid),
       before: { base: position, delta: new Map() },
     })
-    const prevs = missingEvents(room, event.prev_events)
+    const prevs = event.prev_events.filter((id) => !isInTimeline(room, id))
     if (prevs.length > 0) openGap(room, { pos: eid, prevs, servers })
     return event.event_id
   })
+}
+
+/** Notes what the state after an event is that was known as state alone. */
+function noteState(room: RoomContext, stored: StoredEvent, position: number): void {
+  if (knowsState(stored)) return
+  room.sql.exec('UPDATE events SET state_after = ? WHERE eid = ?', position, stored.eid)
+  forgetEvent(room, stored.eid)
+}
+
+function isInTimeline(room: RoomContext, id: EventId): boolean {
+  const stored = findEvent(room, id)
+  return stored !== undefined && inTimeline(room, stored) !== undefined
 }
 
 function bad(reason: string): MatrixError {

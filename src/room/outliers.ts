@@ -3,6 +3,7 @@
 // Specification: server-server API, "Checks performed on receipt of a PDU", "Retrieving events".
 
 import { authorise } from '../matrix/event-auth/authorise.ts'
+import type { FormatLeniency } from '../matrix/event-format.ts'
 import type { Event } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import { appendEvent, transact } from './append.ts'
@@ -15,11 +16,12 @@ export function receiveOutliers(
   room: RoomContext,
   pdus: readonly JsonObject[],
   keys: ServerKeySet,
+  leniency: FormatLeniency = 'received',
 ): Receipt[] {
   const receipts: Receipt[] = []
   let open: Event[] = []
   for (const pdu of pdus) {
-    const checked = checkPdu(room, pdu, keys)
+    const checked = checkPdu(room, pdu, keys, leniency)
     if ('outcome' in checked) receipts.push(checked)
     else open.push(checked)
   }

@@ -5,24 +5,42 @@ import type { EventId, ServerName, UserId } from '../matrix/event.ts'
 import { serverNameOf } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import type { RoomContext } from './context.ts'
-import { eventByEid, forwardExtremities } from './events.ts'
 import { requireResident } from './federation-access.ts'
 import { membershipAt } from './member-counts.ts'
-import { receivePdu, type Receipt, type ServerKeySet } from './receive-pdu.ts'
+import { isJoining, keepPending, retryPending } from './pending-pdus.ts'
+import { checkPdu, receiveChecked, type Receipt, type ServerKeySet } from './receive-pdu.ts'
 import { currentState } from './state-at.ts'
 
+/** `kept`: to be judged later, which goes on by itself; `joining` where the room itself is not here yet. */
+export type SentReceipt =
+  | Receipt
+  | { readonly outcome: 'kept'; readonly eventId: EventId; readonly joining: boolean }
+
 /**
- * Receives PDUs that a server sent, in the given order. M_NOT_FOUND for a room that this server is not in, M_FORBIDDEN
- * for a server that the room's ACL shuts out.
+ * Receives PDUs that a server sent, in the given order. What cannot be judged yet is kept, as long as there is room for it.
+ * M_NOT_FOUND for a room that this server neither is in nor joins now, M_FORBIDDEN for a server that the room's ACL shuts out.
  */
 export function receiveFrom(
   room: RoomContext,
   origin: ServerName,
   pdus: readonly JsonObject[],
   keys: ServerKeySet,
-): Receipt[] {
-  requireResident(room, origin)
-  return pdus.map((pdu) => receivePdu(room, pdu, keys))
+): SentReceipt[] {
+  const joining = isJoining(room)
+  // Without state there is nothing that an event, or the server, could be judged by.
+  if (!joining) requireResident(room, origin)
+  const receipts = pdus.map((pdu): SentReceipt => {
+    const event = checkPdu(room, pdu, keys)
+    if ('outcome' in event) return event
+    const { event_id: eventId } = event
+    const receipt: Receipt = joining
+      ? { outcome: 'incomplete', eventId, missing: [] }
+      : receiveChecked(room, event)
+    if (receipt.outcome !== 'incomplete') return receipt
+    return keepPending(room, origin, event) ? { outcome: 'kept', eventId, joining } : receipt
+  })
+  retryPending(room)
+  return receipts
 }
 
 /** Those of a server's users who are joined: others have nothing to say here. The room and its ACL as above. */
@@ -32,9 +50,4 @@ export function joinedUsersOf(room: RoomContext, origin: ServerName, userIds: re
   return userIds.filter(
     (userId) => serverNameOf(userId) === origin && membershipAt(room, userId, position) === 'join',
   )
-}
-
-/** The ids of the forward extremities. */
-export function extremityIds(room: RoomContext): EventId[] {
-  return forwardExtremities(room).map((eid) => eventByEid(room, eid).event.event_id)
 }

@@ -4,7 +4,7 @@
 
 import { authorise } from '../matrix/event-auth/authorise.ts'
 import { checkAuthEvents, stateFromAuthEvents, type AuthEvent } from '../matrix/event-auth/auth-events.ts'
-import { checkedEvent, parseEvent } from '../matrix/event-format.ts'
+import { checkedEvent, type FormatLeniency, parseEvent } from '../matrix/event-format.ts'
 import { createEventIdOf, hasValidContentHash } from '../matrix/event-hash.ts'
 import { verifyEventSignatures, type KnownKey } from '../matrix/event-signature.ts'
 import type { Event, EventId, Verdict } from '../matrix/event.ts'
@@ -15,7 +15,7 @@ import { appendEvent, stateBefore, transact } from './append.ts'
 import { identity, type RoomContext } from './context.ts'
 import { eventStatus, findEvent, type EventStatus, type StoredEvent } from './events.ts'
 import type { ResolvedState } from './resolve-state.ts'
-import { currentEvent, currentState, eventInDelta, stateLookup } from './state-at.ts'
+import { currentEvent, currentState, eventInDelta, knowsState, stateLookup } from './state-at.ts'
 
 /** Keys by server name and key id, as fetched by the caller. */
 export interface ServerKeySet {
@@ -38,17 +38,26 @@ export type Receipt =
 /** Receives one PDU of this room. */
 export function receivePdu(room: RoomContext, pdu: JsonObject, keys: ServerKeySet): Receipt {
   const checked = checkPdu(room, pdu, keys)
-  if ('outcome' in checked) return checked
-  const missing = missingEvents(room, [...checked.auth_events, ...checked.prev_events])
-  if (missing.length > 0) return { outcome: 'incomplete', eventId: checked.event_id, missing }
-  return transact(room, () => judge(room, checked))
+  return 'outcome' in checked ? checked : receiveChecked(room, checked)
+}
+
+/** Receives an event that `checkPdu` let through. */
+export function receiveChecked(room: RoomContext, event: Event): Receipt {
+  const missing = missingFor(room, event)
+  if (missing.length > 0) return { outcome: 'incomplete', eventId: event.event_id, missing }
+  return transact(room, () => judge(room, event))
 }
 
 /** The checks that look at the event alone. Answers the event, redacted where its hash wants it, or what became of it. */
-export function checkPdu(room: RoomContext, pdu: JsonObject, keys: ServerKeySet): Event | Receipt {
+export function checkPdu(
+  room: RoomContext,
+  pdu: JsonObject,
+  keys: ServerKeySet,
+  leniency: FormatLeniency = 'received',
+): Event | Receipt {
   const { rules, roomId } = identity(room)
   // 1. A valid event of this room's version, else dropped.
-  const format = checkedEvent(pdu, rules)
+  const format = checkedEvent(pdu, rules, leniency)
   if (!format.ok) return { outcome: 'dropped', rule: format.rule, reason: format.reason }
   const { event_id: eventId, room_id: eventRoomId } = format.event
   if (eventRoomId !== roomId)
@@ -70,6 +79,26 @@ export function keyOf(keys: ServerKeySet, server: string, keyId: string): KnownK
 /** Those of the ids that this server has no event of. */
 export function missingEvents(room: RoomContext, ids: readonly EventId[]): EventId[] {
   return [...new Set(ids)].filter((id) => !findEvent(room, id))
+}
+
+/** Those of an event's parents without which the state before it is not known. */
+export function missingParents(room: RoomContext, { prev_events: parents }: Event): EventId[] {
+  return [...new Set(parents)].filter((id) => {
+    const stored = findEvent(room, id)
+    // An outlier says nothing about the state that it stands in.
+    return !stored || !knowsState(stored)
+  })
+}
+
+/** The same of a PDU as it travels. None for what is no event of this room. */
+export function parentsWithoutState(room: RoomContext, pdu: JsonObject): EventId[] {
+  const format = checkedEvent(pdu, identity(room).rules, 'received')
+  return format.ok ? missingParents(room, format.event) : []
+}
+
+/** What has to be here before an event can be judged. */
+export function missingFor(room: RoomContext, event: Event): EventId[] {
+  return [...new Set([...missingEvents(room, event.auth_events), ...missingParents(room, event)])]
 }
 
 /** Judges an event by its auth events, the state before it and the current state, and appends it. */

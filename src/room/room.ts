@@ -15,14 +15,21 @@ import { ensureSigner, findIdentity, openRoom, type RoomContext } from './contex
 import { createRoom, type CreateRoomRequest } from './create-room.ts'
 import { registerLocalUser, tellHubs } from './fan-out.ts'
 import { type AcrossGap, receiveAcrossGap } from './across-gap.ts'
-import { backFill } from './back-fill.ts'
+import { backFill, receiveHistory } from './back-fill.ts'
 import { isResident, requireResident } from './federation-access.ts'
 import { acceptInvite, buildInvite, type BuildInviteRequest } from './invite-elsewhere.ts'
 import { beginJoin, type CompleteJoin, completeJoin } from './join-staging.ts'
 import { joinedServers } from './joined-servers.ts'
 import { receiveOutliers } from './outliers.ts'
-import { extremityIds, joinedUsersOf, receiveFrom } from './receive-from.ts'
-import { missingEvents, receivePdu, type Receipt, type ServerKeySet } from './receive-pdu.ts'
+import { type DueEvent, type DueEvents, dueEvents, retryPending, settleDue } from './pending-pdus.ts'
+import { joinedUsersOf, receiveFrom, type SentReceipt } from './receive-from.ts'
+import {
+  missingEvents,
+  parentsWithoutState,
+  receivePdu,
+  type Receipt,
+  type ServerKeySet,
+} from './receive-pdu.ts'
 import { describeRoom, type RoomDescription } from './describe-room.ts'
 import {
   type BackfillRequest,
@@ -99,7 +106,11 @@ export class Room extends DurableObject<Env> {
   }
 
   /** Receives PDUs that another server sent. */
-  async receiveFrom(origin: ServerName, pdus: readonly JsonObject[], keys: ServerKeySet): Promise<Receipt[]> {
+  async receiveFrom(
+    origin: ServerName,
+    pdus: readonly JsonObject[],
+    keys: ServerKeySet,
+  ): Promise<SentReceipt[]> {
     const receipts = receiveFrom(this.#room, origin, pdus, keys)
     await this.#tell()
     return receipts
@@ -114,12 +125,24 @@ export class Room extends DurableObject<Env> {
     return [...joinedServers(this.#room).keys()]
   }
 
-  extremityIds(): EventId[] {
-    return extremityIds(this.#room)
+  /** Events that wait for others, to be fetched now. */
+  dueEvents(): DueEvents | undefined {
+    return dueEvents(this.#room)
+  }
+
+  /** Judges those of the events that have what they lacked, and puts the others off or gives them up. */
+  async settleDue(events: readonly DueEvent[], answered: boolean): Promise<void> {
+    settleDue(this.#room, events, answered)
+    await this.#tell()
   }
 
   unknownEvents(ids: readonly EventId[]): EventId[] {
     return missingEvents(this.#room, ids)
+  }
+
+  /** Those of an event's parents whose state is not known here. */
+  parentsWithoutState(pdu: JsonObject): EventId[] {
+    return parentsWithoutState(this.#room, pdu)
   }
 
   /** Receives events known only as auth events or as state, in any order. */
@@ -134,9 +157,14 @@ export class Room extends DurableObject<Env> {
     return receipt
   }
 
+  /** Receives older events, in any order, for `backFill`. */
+  receiveHistory(pdus: readonly JsonObject[], keys: ServerKeySet): Receipt[] {
+    return receiveHistory(this.#room, pdus, keys)
+  }
+
   /** Puts older events into the hole below a gap. Returns how many found their place. */
-  backFill(gapPosition: number, pdus: readonly JsonObject[], keys: ServerKeySet): number {
-    return backFill(this.#room, gapPosition, pdus, keys)
+  backFill(gapPosition: number): number {
+    return backFill(this.#room, gapPosition)
   }
 
   beginJoin(roomId: RoomId, version: RoomVersionId): void {
@@ -145,6 +173,8 @@ export class Room extends DurableObject<Env> {
 
   async completeJoin(request: CompleteJoin): Promise<EventId> {
     const eventId = completeJoin(this.#room, request)
+    // What was sent while the room was joined.
+    retryPending(this.#room)
     await this.#tell()
     await tellIndex(this.#room)
     return eventId

@@ -80,6 +80,39 @@ export const roomMigrations: readonly DurableMigration[] = [
     sql: 'ALTER TABLE events ADD COLUMN told TEXT',
   },
   {
+    id: '0003-pending-pdus',
+    sql: `
+      -- Events of other servers that cannot be judged yet: they lack others, or the room is being joined. Something is
+      -- fetched for them from the time due on, in milliseconds.
+      CREATE TABLE pending_pdus (
+        n INTEGER PRIMARY KEY,
+        event_id TEXT NOT NULL UNIQUE,
+        origin TEXT NOT NULL,
+        json TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        due INTEGER NOT NULL
+      );
+    `,
+  },
+  {
+    id: '0004-history-state',
+    sql: `
+      -- State within back-filled history: from position pos on the slot holds event eid, before that it held prior (0:
+      -- nothing, null: not known).
+      CREATE TABLE history_state (
+        slot INTEGER NOT NULL,
+        pos INTEGER NOT NULL,
+        eid INTEGER NOT NULL,
+        prior INTEGER,
+        PRIMARY KEY (slot, pos)
+      ) WITHOUT ROWID;
+
+      -- The gaps that history was filled into from above: the state above position top; complete if it goes down to the
+      -- create event.
+      CREATE TABLE history_tops (top INTEGER PRIMARY KEY, state INTEGER NOT NULL, complete INTEGER NOT NULL);
+    `,
+  },
+  {
     id: '0005-relations',
     sql: `
       -- The events that relate to others, by the parent's event id. Threads stand apart, so that they can be listed.

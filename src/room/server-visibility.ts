@@ -9,9 +9,10 @@ import { stringProperty, type JsonObject } from '../matrix/json.ts'
 import { redact } from '../matrix/redaction.ts'
 import { identity, type RoomContext } from './context.ts'
 import { eventByEid, eventStatus, type StoredEvent } from './events.ts'
+import { isHistoryRef, memberSlotsInHistory, slotInHistory, stateAbove } from './history-state.ts'
 import { isServerInRoom } from './joined-servers.ts'
 import { slotHistory } from './slot-history.ts'
-import { stateGroup, type StateRef } from './state-at.ts'
+import { eidInState, stateGroup, type StateRef } from './state-at.ts'
 
 /** One server's view of a room. */
 export interface ServerView {
@@ -101,18 +102,37 @@ function serverMemberships(room: RoomContext, serverName: ServerName): ServerMem
     totals.push({ pos, counts: replaced(counts, ofSlot.at(-1)?.membership, membership) })
     ofSlot.push({ pos, membership })
   }
+  const inHistory = changesInHistory(room, serverName)
   const countsIn = (ref: StateRef): Counts => {
+    if (isHistoryRef(ref)) return inHistory(ref, countsIn(stateAbove(room, ref)))
     const { base, delta } = stateGroup(room, ref)
     let counts = newestUpTo(totals, base)?.counts ?? nobody
     for (const [slot, eid] of delta) {
       const ofSlot = history.get(slot)
       if (!ofSlot) continue
-      const next = eid === 0 ? undefined : eventByEid(room, eid).event.content['membership']
-      counts = replaced(counts, newestUpTo(ofSlot, base)?.membership, next)
+      counts = replaced(counts, newestUpTo(ofSlot, base)?.membership, membershipOf(room, eid))
     }
     return counts
   }
   return { countsIn }
+}
+
+/** From the counts above back-filled history to those at a reference into it. */
+function changesInHistory(room: RoomContext, serverName: ServerName) {
+  const slots = memberSlotsInHistory(room, `:${serverName}`)
+    .filter(({ userId }) => isOf(userId, serverName))
+    .map(({ slot }) => ({ slot, heldIn: slotInHistory(room, slot) }))
+  return (ref: StateRef, above: Counts): Counts =>
+    slots.reduce((counts, { slot, heldIn }) => {
+      const held = heldIn(ref)
+      if ('state' in held) return counts
+      const later = membershipOf(room, eidInState(room, stateAbove(room, ref), slot))
+      return replaced(counts, later, membershipOf(room, held.eid))
+    }, above)
+}
+
+function membershipOf(room: RoomContext, eid: number): unknown {
+  return eid === 0 ? undefined : eventByEid(room, eid).event.content['membership']
 }
 
 function replaced(counts: Counts, before: unknown, after: unknown): Counts {

@@ -1,6 +1,7 @@
 // What one slot of the state held over time: read once, asked for many events.
 
 import type { RoomContext } from './context.ts'
+import { type Held, isHistoryRef, slotInHistory } from './history-state.ts'
 import { findSlot, stateGroup, type StateRef } from './state-at.ts'
 
 export interface SlotRow {
@@ -29,8 +30,14 @@ export function slotHistory(room: RoomContext, type: string, stateKey: string): 
       membership: string | null
     }>('SELECT pos, eid, membership FROM state WHERE slot = ? ORDER BY pos', slot)
     .toArray()
-  const eidIn = (ref: StateRef) => {
+  let inHistory: ((ref: StateRef) => Held) | undefined
+  const eidIn = (ref: StateRef): number => {
     if (ref >= 0) return eidAt(rows, ref)
+    if (isHistoryRef(ref)) {
+      inHistory ??= slotInHistory(room, slot)
+      const held = inHistory(ref)
+      return 'eid' in held ? held.eid : eidIn(held.state)
+    }
     const { base, delta } = stateGroup(room, ref)
     return delta.get(slot) ?? eidAt(rows, base)
   }

@@ -3,11 +3,13 @@
 // A state reference is an integer. Not negative: the resolved current state as it was at that position of the room
 // (table `state`, which keeps every slot's history: one indexed look-up at any time). Negative: a group off that
 // line, at a fork (table `state_groups`: a position plus what differs from it). Almost every event of almost every
-// room lies on the line, so that the common path is O(1) and costs no rows.
+// room lies on the line, so that the common path is O(1) and costs no rows. Far below all of them: references into
+// back-filled history (history-state.ts).
 
 import type { Event } from '../matrix/event.ts'
 import type { RoomContext } from './context.ts'
-import { eventByEid, livePosition } from './events.ts'
+import { eventByEid, firstOutlier, livePosition, type StoredEvent } from './events.ts'
+import { historyDelta, isHistoryRef, slotInHistory } from './history-state.ts'
 
 export type StateRef = number
 
@@ -61,6 +63,11 @@ export function slotOf(room: RoomContext, slot: number): { type: string; state_k
 /** The group a reference stands for: a position alone for references on the line. */
 export function stateGroup(room: RoomContext, ref: StateRef): StateGroup {
   if (ref >= 0) return { base: ref, delta: new Map() }
+  if (isHistoryRef(ref)) {
+    const history = historyDelta(room, ref)
+    const { base, delta } = stateGroup(room, history.state)
+    return { base, delta: new Map([...delta, ...history.delta]) }
+  }
   const row = room.sql
     .exec<{ base: number; delta: string }>('SELECT base, delta FROM state_groups WHERE id = ?', -ref)
     .one()
@@ -122,8 +129,17 @@ export function rememberNewest(
 /** The eid in a slot of a state, 0 for none. */
 export function eidInState(room: RoomContext, ref: StateRef, slot: number): number {
   if (ref >= 0) return eidAtPosition(room, ref, slot)
+  if (isHistoryRef(ref)) {
+    const held = slotInHistory(room, slot)(ref)
+    return 'eid' in held ? held.eid : eidInState(room, held.state, slot)
+  }
   const { base, delta } = stateGroup(room, ref)
   return delta.get(slot) ?? eidAtPosition(room, base, slot)
+}
+
+/** Whether the state after an event is known: outliers are known without where they stand. */
+export function knowsState({ eid, stateAfter }: StoredEvent): boolean {
+  return eid < firstOutlier || stateAfter !== 0
 }
 
 /** The event in a slot of a state. */

@@ -24,9 +24,9 @@ describe('a profile', () => {
     expect(await get('displayname')).toMatchObject({ status: 404, body: { errcode: 'M_NOT_FOUND' } })
     const nobody = await server.request('GET', path('', '@nobody:test.local'))
     expect([nobody.status, nobody.body.errcode]).toEqual([404, 'M_NOT_FOUND'])
-    // Other servers are asked for those who are signed in alone.
+    // Other servers are asked for anyone, as far as they can be reached.
     const remote = await server.request('GET', path('', '@alice:elsewhere.example'))
-    expect([remote.status, remote.body.errcode]).toEqual([403, 'M_FORBIDDEN'])
+    expect([remote.status, remote.body.errcode]).toEqual([502, 'M_CONNECTION_FAILED'])
     expect((await server.request('GET', path('', 'alice'))).body.errcode).toBe('M_INVALID_PARAM')
   })
 

@@ -10,6 +10,7 @@ export const ServerKeys = guardObject(local.ServerKeys, 'ServerKeys')
 export const FederationSender = guardObject(local.FederationSender, 'FederationSender')
 export const PasswordHasher = guardObject(local.PasswordHasher, 'PasswordHasher')
 
+export const EventFetcher = guardObject(local.EventFetcher, 'EventFetcher')
 export const RemoteJoin = guardObject(local.RemoteJoin, 'RemoteJoin')
 
 export default guardWorker(worker)

@@ -1,10 +1,11 @@
 // Events asked of another server. Its answers are material: every event passes the checks of its room.
 // Specification: server-server API, "Backfilling and retrieving missing events", "Retrieving events".
 
-import type { Env } from '../../env.ts'
-import type { EventId, RoomId, ServerName } from '../../matrix/event.ts'
+import { MatrixError } from '../../errors.ts'
+import type { EventId } from '../../matrix/event.ts'
 import { isJsonObject, type JsonObject, type JsonValue, property } from '../../matrix/json.ts'
-import { type FederationAnswer, federationRequest } from '../client/request.ts'
+import { type FederationAnswer, federationRequest, type JsonCall } from '../client/request.ts'
+import { type Asking, spend } from './asking.ts'
 
 const timeoutMs = 20_000
 // Workers have six connections.
@@ -12,90 +13,84 @@ const atOnce = 6
 
 /** Events between what we have and what we were sent, at most `limit`, oldest first as far as depth tells. */
 export async function missingEventsFrom(
-  env: Env,
-  destination: ServerName,
-  roomId: RoomId,
+  asking: Asking,
   range: { earliest: readonly EventId[]; latest: readonly EventId[]; limit: number },
 ): Promise<JsonObject[]> {
-  const path = `/_matrix/federation/v1/get_missing_events/${encodeURIComponent(roomId)}`
   const content = {
     earliest_events: [...range.earliest],
     latest_events: [...range.latest],
     limit: range.limit,
     min_depth: 0,
   }
-  const answer = await federationRequest(env, { destination, method: 'POST', path, content, timeoutMs })
+  const path = `get_missing_events/${encodeURIComponent(asking.roomId)}`
+  const answer = await ask(asking, { method: 'POST', path, content })
   return byDepth(objects(answer, 'events').slice(0, range.limit))
 }
 
 /** Older events, beginning with the given ones. */
 export async function olderEventsFrom(
-  env: Env,
-  destination: ServerName,
-  roomId: RoomId,
+  asking: Asking,
   from: readonly EventId[],
   limit: number,
 ): Promise<JsonObject[]> {
   const v = from.map((id) => `v=${encodeURIComponent(id)}`).join('&')
-  const path = `/_matrix/federation/v1/backfill/${encodeURIComponent(roomId)}?${v}&limit=${limit}`
-  const answer = await federationRequest(env, { destination, method: 'GET', path, timeoutMs })
-  return objects(answer, 'pdus').slice(0, limit)
+  const path = `backfill/${encodeURIComponent(asking.roomId)}?${v}&limit=${limit}`
+  return objects(await ask(asking, { method: 'GET', path }), 'pdus').slice(0, limit)
 }
 
 /** The ids of the state before an event and of its auth chain. Undefined where the server does not give them. */
 export async function stateIdsFrom(
-  env: Env,
-  destination: ServerName,
-  roomId: RoomId,
+  asking: Asking,
   eventId: EventId,
 ): Promise<{ state: EventId[]; authChain: EventId[] } | undefined> {
-  const path = `/_matrix/federation/v1/state_ids/${encodeURIComponent(roomId)}?event_id=${encodeURIComponent(eventId)}`
-  const answer = await federationRequest(env, { destination, method: 'GET', path, timeoutMs })
+  const path = `state_ids/${encodeURIComponent(asking.roomId)}?event_id=${encodeURIComponent(eventId)}`
+  const answer = await ask(asking, { method: 'GET', path })
   if (answer.status !== 200) return undefined
   return { state: ids(answer, 'pdu_ids'), authChain: ids(answer, 'auth_chain_ids') }
 }
 
 /** The state before an event and its auth chain. */
-export async function stateFrom(
-  env: Env,
-  destination: ServerName,
-  roomId: RoomId,
-  eventId: EventId,
-): Promise<JsonObject[]> {
-  const path = `/_matrix/federation/v1/state/${encodeURIComponent(roomId)}?event_id=${encodeURIComponent(eventId)}`
-  const answer = await federationRequest(env, { destination, method: 'GET', path, timeoutMs })
+export async function stateFrom(asking: Asking, eventId: EventId): Promise<JsonObject[]> {
+  const path = `state/${encodeURIComponent(asking.roomId)}?event_id=${encodeURIComponent(eventId)}`
+  const answer = await ask(asking, { method: 'GET', path })
   return [...objects(answer, 'pdus'), ...objects(answer, 'auth_chain')]
 }
 
 /** The auth chain of an event. */
-export async function authChainFrom(
-  env: Env,
-  destination: ServerName,
-  roomId: RoomId,
-  eventId: EventId,
-): Promise<JsonObject[]> {
-  const path = `/_matrix/federation/v1/event_auth/${encodeURIComponent(roomId)}/${encodeURIComponent(eventId)}`
-  return objects(await federationRequest(env, { destination, method: 'GET', path, timeoutMs }), 'auth_chain')
+export async function authChainFrom(asking: Asking, eventId: EventId): Promise<JsonObject[]> {
+  const path = `event_auth/${encodeURIComponent(asking.roomId)}/${encodeURIComponent(eventId)}`
+  return objects(await ask(asking, { method: 'GET', path }), 'auth_chain')
 }
 
 /** Single events; those that the server does not give are left out. */
-export async function eventsFrom(
-  env: Env,
-  destination: ServerName,
-  eventIds: readonly EventId[],
-): Promise<JsonObject[]> {
+export async function eventsFrom(asking: Asking, eventIds: readonly EventId[]): Promise<JsonObject[]> {
   const waiting = [...eventIds]
   const events: JsonObject[] = []
   const work = async () => {
     for (let id = waiting.shift(); id !== undefined; id = waiting.shift()) {
-      const path = `/_matrix/federation/v1/event/${encodeURIComponent(id)}`
-      events.push(
-        ...objects(await federationRequest(env, { destination, method: 'GET', path, timeoutMs }), 'pdus'),
-      )
+      const path = `event/${encodeURIComponent(id)}`
+      events.push(...objects(await ask(asking, { method: 'GET', path }), 'pdus'))
     }
   }
   await Promise.all(Array.from({ length: Math.min(atOnce, eventIds.length) }, work))
   return events
+}
+
+async function ask(
+  asking: Asking,
+  { path, ...call }: Pick<JsonCall, 'method' | 'path' | 'content'>,
+): Promise<FederationAnswer> {
+  spend(asking)
+  const { env, server: destination } = asking
+  const answer = await federationRequest(env, {
+    ...call,
+    destination,
+    path: `/_matrix/federation/v1/${path}`,
+    timeoutMs,
+  })
+  // Whatever is wrong there may pass.
+  if (answer.status < 500 && answer.status !== 429) return answer
+  throw new MatrixError('M_CONNECTION_FAILED', 502, `${destination} answered ${answer.status}`)
 }
 
 function byDepth(pdus: readonly JsonObject[]): JsonObject[] {

@@ -9,7 +9,7 @@ import { log } from '../../log.ts'
 import type { EventId } from '../../matrix/event.ts'
 import { federationFetch, federationRequest } from '../client/request.ts'
 import { eventKeys } from '../receive/event-keys.ts'
-import { receiveInRoom } from '../receive/receive-in-room.ts'
+import { receiveCompletely } from '../receive/receive-in-room.ts'
 import { type JoinDeps, type JoinRequest, joinRoom, joinWithHelp, requireTaken } from './join-room.ts'
 import { openSpool } from './spool.ts'
 
@@ -54,8 +54,7 @@ async function runJoin(
   if (!evenIfResident) return { resident: true }
   const { server, join } = await joinWithHelp(deps, request)
   await room.registerLocalUser(userId, shard)
-  const [receipt] = await receiveInRoom(env, server, roomId, [join])
-  return { eventId: requireTaken(receipt) }
+  return { eventId: requireTaken(await receiveCompletely(env, server, roomId, join)) }
 }
 
 async function joinDeps(ctx: DurableObjectState, env: Env, { roomId }: JoinRequest): Promise<JoinDeps> {

@@ -1,4 +1,5 @@
-// Transactions of other servers: events grouped by room, each room at its own pace, and ephemeral data.
+// Transactions of other servers: events grouped by room, each room at its own pace, and ephemeral data. What cannot be judged
+// yet is kept by its room before the answer, so that fetching what it lacks need not be waited for.
 // Specification: server-server API, "Transactions", "PDUs", "EDUs".
 
 import { MatrixError } from '../../errors.ts'
@@ -8,17 +9,19 @@ import { errorMessage, log } from '../../log.ts'
 import type { RoomId, ServerName } from '../../matrix/event.ts'
 import { parseRoomId } from '../../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, type JsonValue, property, stringProperty } from '../../matrix/json.ts'
-import type { Receipt } from '../../room/receive-pdu.ts'
+import type { SentReceipt } from '../../room/receive-from.ts'
 import type { FederationRequest } from '../../http/federation-auth.ts'
 import { receiveElsewhere } from '../receive/receive-elsewhere.ts'
-import { receiveInRoom } from '../receive/receive-in-room.ts'
+import { completeKept, receiveInRoom } from '../receive/receive-in-room.ts'
 import { receiveEdus } from './edus.ts'
 import type { FederationRouter } from './router.ts'
 
 const mostPdus = 50
 const mostEdus = 100
-// What is not done by then goes on after the answer; the sender has handed it over.
+// What is not done by then goes on after the answer. Events have been handed over when their room has seen them.
 const longestAnswerMs = 25_000
+// The answer waits so long for what events lack, which slows down a server that sends many of them.
+const longestFetchMs = 5_000
 
 export function transactionRoutes(router: FederationRouter): void {
   // https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv1sendtxnid
@@ -28,14 +31,17 @@ export function transactionRoutes(router: FederationRouter): void {
       const pdus = objectsOf(request, 'pdus', mostPdus)
       const edus = objectsOf(request, 'edus', mostEdus)
       const results: JsonObject = {}
-      const work = Promise.all([
-        ...[...byRoom(pdus)].map(([roomId, ofRoom]) =>
-          receiveRoom(c.env, request.origin, roomId, ofRoom, results),
-        ),
-        receiveEdus(c.env, request.origin, edus),
-      ])
-      c.executionCtx.waitUntil(work)
+      const rooms = [...byRoom(pdus)].map(async ([roomId, ofRoom]) => ({
+        roomId,
+        receipts: await receiveRoom(c.env, request.origin, roomId, ofRoom, results),
+      }))
+      const work = Promise.all([...rooms, receiveEdus(c.env, request.origin, edus)])
+      const fetching = Promise.all(
+        rooms.map(async (room) => await fetchKept(c.env, request.origin, await room)),
+      )
+      c.executionCtx.waitUntil(Promise.all([work, fetching]))
       await Promise.race([work, scheduler.wait(longestAnswerMs)])
+      await Promise.race([fetching, scheduler.wait(longestFetchMs)])
       return c.json({ pdus: results })
     },
     // Fifty events of 64 KiB, and what is around them.
@@ -69,14 +75,30 @@ async function receiveRoom(
   roomId: RoomId,
   pdus: readonly JsonObject[],
   results: JsonObject,
-): Promise<void> {
+): Promise<readonly SentReceipt[]> {
   try {
-    for (const receipt of await receivePdus(env, origin, roomId, pdus)) note(origin, roomId, receipt, results)
+    const receipts = await receivePdus(env, origin, roomId, pdus)
+    for (const receipt of receipts) note(origin, roomId, receipt, results)
+    return receipts
   } catch (error) {
     // Shut out of the room: there is no event id to answer with. Anything else is ours to look at.
     if (!isMatrixError(error)) {
       log({ event: 'transaction_room_failed', room_id: roomId, server: origin, error: errorMessage(error) })
     }
+    return []
+  }
+}
+
+async function fetchKept(
+  env: Env,
+  origin: ServerName,
+  { roomId, receipts }: { roomId: RoomId; receipts: readonly SentReceipt[] },
+): Promise<void> {
+  try {
+    await completeKept(env, roomId, receipts)
+  } catch (error) {
+    // The room's alarm has it tried again.
+    log({ event: 'missing_events_failed', room_id: roomId, server: origin, error: errorMessage(error) })
   }
 }
 
@@ -85,9 +107,13 @@ async function receivePdus(
   origin: ServerName,
   roomId: RoomId,
   pdus: readonly JsonObject[],
-): Promise<Receipt[]> {
+): Promise<SentReceipt[]> {
   try {
-    return await receiveInRoom(env, origin, roomId, pdus)
+    const receipts = await receiveInRoom(env, origin, roomId, pdus)
+    // As long as it is joined, an invite can still be taken back, which ends it if the join comes to nothing.
+    const isJoining = receipts.some((receipt) => receipt.outcome === 'kept' && receipt.joining)
+    if (isJoining) await receiveElsewhere(env, origin, roomId, pdus)
+    return receipts
   } catch (error) {
     if (!isMatrixError(error) || error.errcode !== 'M_NOT_FOUND') throw error
     // Of a room that this server is not in, what became of the invites of its users is all that counts.
@@ -96,7 +122,7 @@ async function receivePdus(
   }
 }
 
-function note(origin: ServerName, roomId: RoomId, receipt: Receipt, results: JsonObject): void {
+function note(origin: ServerName, roomId: RoomId, receipt: SentReceipt, results: JsonObject): void {
   const refusal = refusalOf(receipt)
   const eventId = 'eventId' in receipt ? receipt.eventId : undefined
   if (eventId) results[eventId] = refusal ? { error: refusal.reason } : {}
@@ -105,10 +131,10 @@ function note(origin: ServerName, roomId: RoomId, receipt: Receipt, results: Jso
   log({ event: 'pdu_refused', room_id: roomId, event_id: eventId ?? '', server: origin, outcome, ...refusal })
 }
 
-// What became of an accepted event, soft-failed or not, is no business of other servers.
-function refusalOf(receipt: Receipt): { rule: string; reason: string } | undefined {
+// What became of an accepted event, soft-failed or not, is no business of other servers; a kept one was handed over.
+function refusalOf(receipt: SentReceipt): { rule: string; reason: string } | undefined {
   if (receipt.outcome === 'incomplete') {
-    return { rule: 'incomplete', reason: 'what the event builds upon cannot be had' }
+    return { rule: 'incomplete', reason: 'too many events wait for others that they build upon' }
   }
   if (receipt.outcome !== 'rejected' && receipt.outcome !== 'dropped') return undefined
   return { rule: receipt.rule, reason: receipt.reason }

@@ -19,6 +19,7 @@ export function guardEnv(env: LocalEnv): LocalEnv {
     SERVER_KEYS: guardNamespace(env.SERVER_KEYS, 'ServerKeys'),
     PASSWORD_HASHER: guardNamespace(env.PASSWORD_HASHER, 'PasswordHasher'),
     REMOTE_JOIN: guardNamespace(env.REMOTE_JOIN, 'RemoteJoin'),
+    EVENT_FETCHER: guardNamespace(env.EVENT_FETCHER, 'EventFetcher'),
     FEDERATION_SENDER: guardNamespace(env.FEDERATION_SENDER, 'FederationSender'),
     ...(env.FEDERATION_TRANSPORT && { FEDERATION_TRANSPORT: guardTransport(env.FEDERATION_TRANSPORT) }),
   }

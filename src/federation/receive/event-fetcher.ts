@@ -1,0 +1,42 @@
+// The EventFetcher: one Durable Object a room, which asks other servers for what waiting events of the room build upon. One
+// run at a time, whoever sends how much; what a run leaves over stays in the room's table, whose alarm calls again. It keeps
+// nothing of its own but the name of the room while a run is due.
+
+import { DurableObject } from 'cloudflare:workers'
+import type { Env } from '../../env.ts'
+import type { RoomId } from '../../matrix/event.ts'
+import { completePending } from './complete-pending.ts'
+
+const roomKey = 'room_id'
+
+export class EventFetcher extends DurableObject<Env> {
+  #last: Promise<void> = Promise.resolve()
+  #next: Promise<void> | undefined
+
+  /** Fetches what is due now. Resolves when that has been tried. */
+  async complete(roomId: RoomId): Promise<void> {
+    // A run that is under way may have looked before the last events came: all who call meanwhile share the one after it.
+    this.#next ??= this.#runAfter(this.#last, roomId)
+    this.#last = this.#next.catch(() => undefined)
+    await this.#next
+  }
+
+  async #runAfter(last: Promise<void>, roomId: RoomId): Promise<void> {
+    await last
+    this.#next = undefined
+    await completePending(this.env, roomId)
+  }
+
+  /** Has `complete` run soon, for a caller that cannot wait. */
+  async resume(roomId: RoomId): Promise<void> {
+    await this.ctx.storage.put(roomKey, roomId)
+    await this.ctx.storage.setAlarm(Date.now())
+  }
+
+  override async alarm(): Promise<void> {
+    const roomId = await this.ctx.storage.get<RoomId>(roomKey)
+    if (roomId === undefined) return
+    await this.complete(roomId)
+    await this.ctx.storage.deleteAll()
+  }
+}
