@@ -200,6 +200,18 @@ describe('a download from another server', () => {
     expect(fake.requests).toHaveLength(2)
   })
 
+  test('of more than fits into memory at once is whole, or not there', async () => {
+    const content = Buffer.from(Array.from({ length: 20_000_000 }, (_, i) => i % 253))
+    const whole = media((_, response) => beginParts(response).end(inParts(content)))
+    const response = await download(whole, strict, eve)
+    expect(Buffer.from(await response.arrayBuffer()).equals(content)).toBe(true)
+
+    const before = await kept(strict)
+    const broken = media((_, answer) => beginParts(answer).end(inParts(content).subarray(0, -19)))
+    expect(await errorOf(await download(broken, strict, eve))).toEqual(refusal(502, 'M_CONNECTION_FAILED'))
+    expect(await kept(strict)).toEqual(before)
+  })
+
   test('is noted as used once a day', async () => {
     const id = media((_, response) => sendParts(response, 'x'))
     await (await download(id)).text()
