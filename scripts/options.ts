@@ -125,6 +125,18 @@ const options: readonly Option[] = [
     check: nonEmpty,
   },
   {
+    name: 'turn-uris',
+    value: 'URIS',
+    help: 'TURN servers for calls, with commas between them; needs the secret below',
+    check: nonEmpty,
+  },
+  {
+    name: 'turn-shared-secret',
+    value: 'SECRET',
+    help: 'what the TURN servers make their passwords from',
+    check: nonEmpty,
+  },
+  {
     name: 'client-address-header',
     value: 'HEADER',
     help: 'header in which a reverse proxy passes the address of the client, such as X-Forwarded-For',
@@ -168,6 +180,8 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     KEY_NOTARIES: value('key-notaries'),
     PRESENCE: value('presence'),
     REGISTRATION_SHARED_SECRET: value('registration-shared-secret'),
+    TURN_URIS: value('turn-uris'),
+    TURN_SHARED_SECRET: value('turn-shared-secret'),
     CLIENT_ADDRESS_HEADER: value('client-address-header'),
     // There is more memory here than on the platform.
     MAX_THUMBNAIL_PIXELS: '40000000',

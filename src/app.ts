@@ -42,12 +42,16 @@ import { roomStateRoutes } from './client/room-state.ts'
 import { roomSummaryRoutes } from './client/room-summary.ts'
 import { roomUpgradeRoutes } from './client/room-upgrade.ts'
 import { spaceHierarchyRoutes } from './client/space-hierarchy.ts'
+import { thirdPartyNetworkRoutes } from './client/third-party-networks.ts'
 import { threadRoutes } from './client/threads.ts'
 import { typingRoutes } from './client/typing.ts'
+import { reportingContentRoutes } from './client/reporting-content.ts'
 import { sendToDeviceRoutes } from './client/send-to-device.ts'
+import { serverAdministrationRoutes } from './client/server-administration.ts'
 import { tagRoutes } from './client/tags.ts'
 import { userDirectoryRoutes } from './client/user-directory.ts'
 import { versionsRoutes } from './client/versions.ts'
+import { voipRoutes } from './client/voip.ts'
 import { wellKnownRoutes } from './client/well-known.ts'
 import { whoamiRoutes } from './client/whoami.ts'
 import { federationRoutes } from './federation/server/routes.ts'
@@ -112,14 +116,18 @@ export function createApp(): App {
   roomSendRoutes(app)
   roomStateRoutes(app)
   roomSummaryRoutes(app)
+  reportingContentRoutes(app)
   roomUpgradeRoutes(app)
   sendToDeviceRoutes(app)
+  serverAdministrationRoutes(app)
+  thirdPartyNetworkRoutes(app)
   spaceHierarchyRoutes(app)
   threadRoutes(app)
   typingRoutes(app)
   tagRoutes(app)
   userDirectoryRoutes(app)
   versionsRoutes(app)
+  voipRoutes(app)
   wellKnownRoutes(app)
   whoamiRoutes(app)
   return app

@@ -58,6 +58,12 @@ export interface Env {
   readonly FIRST_USER_TOKEN?: string
   /** Base URL that clients use, for the well-known document; the request's own origin where unset. */
   readonly PUBLIC_BASE_URL?: string
+  /** TURN servers for calls, and what clients are let in with: see docs/operators.md. */
+  readonly TURN_URIS?: string
+  readonly TURN_SHARED_SECRET?: string
+  readonly TURN_USERNAME?: string
+  readonly TURN_PASSWORD?: string
+  readonly TURN_TTL_SECONDS?: string
   /** Whom to ask for help: a Matrix user id, an address, a page. Published in a well-known document when set. */
   readonly SUPPORT_USER?: string
   readonly SUPPORT_EMAIL?: string

@@ -32,6 +32,7 @@ export type LogEvent =
   | { event: 'device_list_not_told'; user_id: string; error: string }
   | { event: 'user_registered'; user_id: string }
   | { event: 'user_deactivated'; user_id: string }
+  | { event: 'reported'; reporter: string; about: string }
   | { event: 'member_update_failed'; room_id: string; error: string }
   | { event: 'login_failed'; user_id: string }
   | { event: 'remote_media_failed'; server: string; media_id: string; error: string }

@@ -5,6 +5,8 @@ import type { App } from '../http/app-type.ts'
 import { requireSession } from '../http/session.ts'
 import { roomVersionIds } from '../matrix/room-version.ts'
 
+const moderation = { suspend: true, lock: true }
+
 /** GET /capabilities. */
 export function capabilitiesRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3capabilities
@@ -23,6 +25,10 @@ export function capabilitiesRoutes(app: App): void {
         'm.get_login_token': { enabled: true },
         'm.forget_forced_upon_leave': { enabled: false },
         'org.matrix.msc3720.account_status': { enabled: true },
+        // For those alone who may.
+        ...(c.var.session.admin
+          ? { 'm.account_moderation': moderation, 'uk.timedout.msc4323': moderation }
+          : {}),
       },
     }),
   )

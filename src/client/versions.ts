@@ -8,6 +8,9 @@ const versions = Array.from({ length: 19 }, (_, n) => `v1.${n + 1}`)
 const unstableFeatures = {
   // Profile fields under their old path, for clients that do not look for them in v1.16.
   'uk.tcpip.msc4133': true,
+  'uk.tcpip.msc4133.stable': true,
+  // Suspending and locking accounts, before v1.18.
+  'uk.timedout.msc4323': true,
 }
 
 /** GET /versions. */

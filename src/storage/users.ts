@@ -105,6 +105,22 @@ export async function setPasswordHash(env: Env, userId: UserId, passwordHash: st
   return result.meta.changes > 0
 }
 
+/** Suspends or locks an account, or ends that. */
+export async function setAccountFlag(
+  env: Env,
+  userId: UserId,
+  flag: 'suspended' | 'locked',
+  value: boolean,
+): Promise<void> {
+  await changingSessions(() =>
+    database(env)
+      .update(users)
+      .set({ [flag]: value })
+      .where(eq(users.userId, userId))
+      .run(),
+  )
+}
+
 /** Ends an account for good: no password, no tokens, an empty profile. The user id stays taken. */
 export async function deactivateUser(env: Env, userId: UserId, erase: boolean, now: number): Promise<void> {
   const db = database(env)

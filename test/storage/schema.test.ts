@@ -12,10 +12,21 @@ import * as openid from '../../src/storage/schema/openid.ts'
 import * as profiles from '../../src/storage/schema/profiles.ts'
 import * as registration from '../../src/storage/schema/registration.ts'
 import * as remoteKeys from '../../src/storage/schema/remote-keys.ts'
+import * as reports from '../../src/storage/schema/reports.ts'
 import * as sessions from '../../src/storage/schema/sessions.ts'
 import * as users from '../../src/storage/schema/users.ts'
 
-const modules = [eventRooms, interactiveAuth, openid, profiles, registration, remoteKeys, sessions, users]
+const modules = [
+  eventRooms,
+  interactiveAuth,
+  openid,
+  profiles,
+  registration,
+  remoteKeys,
+  reports,
+  sessions,
+  users,
+]
 const tables = modules.flatMap((module) => Object.values(module)).filter((value) => is(value, SQLiteTable))
 
 async function migrated(): Promise<DatabaseSync> {
