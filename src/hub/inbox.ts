@@ -89,7 +89,7 @@ function applyEvent(hub: HubContext, rid: number, roomId: string, news: EventNew
   const before = joinedMembers(hub, rid)
   const [first, ...others] = news.memberships.filter((change) => change.prev !== change.next)
   const position = nextPosition(hub)
-  insertLog(hub, position, rid, news, first, notifyOutcome(hub, roomId, before, news))
+  insertLog(hub, position, rid, news, first, news.hidden ? null : notifyOutcome(hub, roomId, before, news))
   for (const change of news.memberships) applyMembership(hub, rid, news, change, position)
   // A resolution can change several memberships at once; each has a row to be found by.
   for (const change of others) insertMembershipLog(hub, rid, news, change)

@@ -25,6 +25,8 @@ export interface EventNews {
   readonly transaction?: { readonly userId: string; readonly deviceId: string; readonly txnId: string }
   /** Whether the event changed state other than by its own slot: then a waiting client needs the room's own answer. */
   readonly resolved: boolean
+  /** Whether clients are not shown the event: it is told for what it changed alone. */
+  readonly hidden?: boolean
   /** The sender's member event as clients see it, for those who load members lazily. */
   readonly senderMember?: JsonObject
   readonly memberships: readonly MembershipNews[]

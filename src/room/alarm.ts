@@ -6,6 +6,7 @@ import { livePosition } from './events.ts'
 import { eventIndexIsTold, tellEventIndex } from './event-index.ts'
 import { hubsAreTold, tellHubs } from './fan-out.ts'
 import { indexIsTold, tellIndex } from './index-room.ts'
+import { mergeExtremities } from './merge-extremities.ts'
 import { armAlarm, soonMs, writeCursors } from './outbox.ts'
 import { resumePending } from './pending-pdus.ts'
 import { senderIsTold, tellSender } from './tell-sender.ts'
@@ -15,6 +16,7 @@ export async function onAlarm(room: RoomContext): Promise<void> {
   room.alarmAt = undefined
   const known = findIdentity(room)
   if (!known) return
+  if (await mergeExtremities(room)) await tellHubs(room)
   if (!hubsAreTold(room)) {
     log({ event: 'fan_out_retried', room_id: known.roomId, events: livePosition(room) })
     await tellHubs(room)

@@ -13,7 +13,9 @@ import { signEvent } from '../matrix/event-signature.ts'
 import type { JsonObject, JsonValue } from '../matrix/json.ts'
 import { identity, type RoomContext, type Signer } from './context.ts'
 import { eventByEid } from './events.ts'
-import { eidInState, findSlot, type StateRef } from './state-at.ts'
+import type { NewEventPlace } from './new-event-place.ts'
+import type { ResolvedState } from './resolve-state.ts'
+import { eidInDelta } from './state-at.ts'
 
 /** What a local user wants to say; everything else follows from the room. */
 export interface EventDraft {
@@ -35,17 +37,16 @@ export interface BuiltEvent {
 const maxDepth = Number.MAX_SAFE_INTEGER
 
 /**
- * Builds, hashes and signs an event on top of `prev` with auth events from a state.
+ * Builds, hashes and signs an event at a place, with auth events from the state there.
  * M_BAD_JSON for content that is not canonical JSON, M_TOO_LARGE for an event of more than 65,536 bytes.
  */
 export function buildEvent(
   room: RoomContext,
   signer: Signer,
   draft: EventDraft,
-  prev: readonly number[],
-  state: StateRef,
+  place: NewEventPlace,
 ): BuiltEvent {
-  const { fields, auth } = eventFields(room, draft, prev, state)
+  const { fields, auth } = eventFields(room, draft, place)
   // Versions 1 and 2 carry their id; the domain is the server that made the event.
   if (identity(room).rules.eventId === 'field') {
     fields['event_id'] = `$${encodeUrlSafeBase64(randomBytes(18))}:${room.serverName}`
@@ -54,17 +55,16 @@ export function buildEvent(
 }
 
 /**
- * The event as it would stand on top of `prev`, neither hashed nor signed, with the eids of its auth events.
+ * The event as it would stand at a place, neither hashed nor signed, with the eids of its auth events.
  * Also what another server is handed to sign (`make_join` and its like).
  */
 export function eventFields(
   room: RoomContext,
   draft: EventDraft,
-  prev: readonly number[],
-  state: StateRef,
+  { prev, before }: NewEventPlace,
 ): { fields: JsonObject; auth: readonly number[] } {
   const { roomId, rules } = identity(room)
-  const auth = selectAuthEvents(room, draft, state)
+  const auth = selectAuthEvents(room, draft, before)
   const depth = Math.min(maxDepth, Math.max(0, ...prev.map((eid) => eventByEid(room, eid).event.depth)) + 1)
   const fields: JsonObject = {
     type: draft.type,
@@ -106,11 +106,10 @@ export function signed(room: RoomContext, signer: Signer, fields: JsonObject): E
   return parseEvent(pdu, rules)
 }
 
-function selectAuthEvents(room: RoomContext, draft: EventDraft, state: StateRef): number[] {
+function selectAuthEvents(room: RoomContext, draft: EventDraft, before: ResolvedState): number[] {
   const { rules } = identity(room)
   return authEventSlots(rules, draft).flatMap(({ type, state_key: stateKey }) => {
-    const slot = findSlot(room, type, stateKey)
-    const eid = slot === undefined ? 0 : eidInState(room, state, slot)
+    const eid = eidInDelta(room, before, type, stateKey)
     return eid === 0 ? [] : [eid]
   })
 }

@@ -10,6 +10,7 @@ import { isJsonObject, objectProperty, stringProperty, type JsonObject } from '.
 import { notificationLevel, powerLevelsContent, userPowerLevel } from '../matrix/power-levels.ts'
 import { syncEvent, transactionOf } from './client-event.ts'
 import { identity, type RoomContext } from './context.ts'
+import { isHidden } from './dummy-event.ts'
 import { eventAt, eventByEid, eventsBetween, eventStatus, livePosition, type StoredEvent } from './events.ts'
 import { hasOtherServers } from './joined-servers.ts'
 import { memberCounts, membershipChanges, type MembershipChange } from './member-counts.ts'
@@ -79,11 +80,13 @@ function startTelling(room: RoomContext, shard: number): Promise<void> {
 }
 
 async function tellNext(room: RoomContext, shard: number): Promise<void> {
-  const told = toldUpTo(room, sinkOf(shard))
+  const from = toldUpTo(room, sinkOf(shard))
   const live = livePosition(room)
-  const { events, last } = untold(room, told, live)
-  if (events.length > 0) {
-    const news = events.map((stored) => eventNews(room, stored, shard))
+  const { events, last } = untold(room, from, live)
+  // What clients are not shown is no news, unless it has changed the state.
+  const told = events.filter(({ event, eid }) => !isHidden(event) || changesState(room, eid))
+  if (told.length > 0) {
+    const news = told.map((stored) => eventNews(room, stored, shard))
     const federated = hasOtherServers(room)
     await hubStub(room.env, shard).applyRoomNews({ roomId: identity(room).roomId, events: news, federated })
   }
@@ -124,13 +127,18 @@ function eventNews(room: RoomContext, stored: StoredEvent, shard: number): Event
     ...(transaction
       ? { transaction: { userId: transaction[0], deviceId: transaction[1], txnId: transaction[2] } }
       : {}),
-    resolved,
+    resolved: resolved || isHidden(event),
+    ...(isHidden(event) ? { hidden: true } : {}),
     ...(senderMember ? { senderMember } : {}),
     memberships: changes
       .filter((change) => isOfShard(room, change.userId, shard))
       .map((change) => membershipNews(room, stored, change)),
     push: pushFacts(room, stored),
   }
+}
+
+function changesState(room: RoomContext, eid: number): boolean {
+  return room.sql.exec('SELECT 1 FROM state WHERE pos = ? LIMIT 1', eid).toArray().length > 0
 }
 
 // A join from outside lays the room's state down at a position of its own, just before its event.

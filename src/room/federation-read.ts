@@ -2,15 +2,13 @@
 // Specification: server-server API, "Retrieving events", "Joining Rooms".
 
 import { MatrixError } from '../errors.ts'
-import { authorise } from '../matrix/event-auth/authorise.ts'
 import { parseEvent } from '../matrix/event-format.ts'
 import type { EventId } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import { eventFields, type EventDraft } from './build-event.ts'
 import { identity, type RoomContext } from './context.ts'
 import { acceptedEvent } from './events.ts'
-import { newestExtremities } from './send-event.ts'
-import { currentState, stateLookup } from './state-at.ts'
+import { authoriseAt, newEventPlace } from './new-event-place.ts'
 
 /** An accepted event in wire form as JSON text. M_NOT_FOUND where there is none. */
 export function pduText(room: RoomContext, eventId: string): string {
@@ -23,11 +21,11 @@ export function pduText(room: RoomContext, eventId: string): string {
  */
 export function eventTemplate(room: RoomContext, draft: EventDraft): string {
   const { rules } = identity(room)
-  const state = currentState(room)
-  const { fields } = eventFields(room, draft, newestExtremities(room), state)
+  const place = newEventPlace(room)
+  const { fields } = eventFields(room, draft, place)
   const event: JsonObject = { ...fields, hashes: {}, signatures: {} }
   // The id is the signer's to give; no auth rule looks at it.
-  const verdict = authorise(rules, parseEvent(event, rules, '$template' as EventId), stateLookup(room, state))
+  const verdict = authoriseAt(room, parseEvent(event, rules, '$template' as EventId), place)
   if (!verdict.ok) throw new MatrixError('M_FORBIDDEN', 403, verdict.reason)
   return JSON.stringify(fields)
 }

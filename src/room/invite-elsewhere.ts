@@ -3,7 +3,6 @@
 // Specification: server-server API, "Inviting to a room".
 
 import { MatrixError } from '../errors.ts'
-import { authorise } from '../matrix/event-auth/authorise.ts'
 import { verifyServerSignature } from '../matrix/event-signature.ts'
 import type { EventId, UserId } from '../matrix/event.ts'
 import { serverNameOf } from '../matrix/identifiers.ts'
@@ -13,11 +12,11 @@ import { buildEvent } from './build-event.ts'
 import { canonicalEqual } from './canonical-equal.ts'
 import { identity, type RoomContext, type Signer } from './context.ts'
 import { eventByEid, eventStatus, findEvent } from './events.ts'
+import { authoriseAt, newEventPlace } from './new-event-place.ts'
 import { keyOf, receivePdu, type ServerKeySet } from './receive-pdu.ts'
 import { requireJoined } from './room-power.ts'
-import { newestExtremities } from './send-event.ts'
 import { wirePdu } from './server-visibility.ts'
-import { currentEvent, currentState, eidInState, findSlot, stateLookup } from './state-at.ts'
+import { currentEvent, currentState, eidInState, findSlot } from './state-at.ts'
 import { strippedTypes } from './stripped-state.ts'
 import { exchangeable, thirdPartyInviteOf } from './third-party-invite.ts'
 
@@ -67,9 +66,9 @@ export function buildInvite(
   if (present?.sender === sender && canonicalEqual(present.content, draft.content)) {
     return { present: present.event_id }
   }
-  const state = currentState(room)
-  const { event } = buildEvent(room, signer, draft, newestExtremities(room), state)
-  const verdict = authorise(rules, event, stateLookup(room, state))
+  const place = newEventPlace(room)
+  const { event } = buildEvent(room, signer, draft, place)
+  const verdict = authoriseAt(room, event, place)
   if (!verdict.ok) throw new MatrixError('M_FORBIDDEN', 403, verdict.reason)
   return { eventId: event.event_id, version: rules.id, event: event.pdu, state: roomState(room, sender) }
 }

@@ -14,6 +14,7 @@ import { redact } from '../matrix/redaction.ts'
 import { appendEvent, stateBefore, transact } from './append.ts'
 import { identity, type RoomContext } from './context.ts'
 import { eventStatus, findEvent, type EventStatus, type StoredEvent } from './events.ts'
+import { mergeSoon } from './merge-extremities.ts'
 import type { ResolvedState } from './resolve-state.ts'
 import { currentEvent, currentState, eventInDelta, knowsState, stateLookup } from './state-at.ts'
 
@@ -137,6 +138,7 @@ export function judgeOnState(
     return { outcome: 'soft-failed', eventId, rule: softFailed.rule, reason: softFailed.reason }
   }
   keep(eventStatus.accepted)
+  mergeSoon(room)
   return { outcome: 'accepted', eventId }
 }
 

@@ -4,17 +4,14 @@
 
 import { MatrixError } from '../errors.ts'
 import type { EventId, UserId } from '../matrix/event.ts'
-import { authorise } from '../matrix/event-auth/authorise.ts'
-import { appendEvent, stateBefore, transact } from './append.ts'
+import { appendEvent, transact } from './append.ts'
 import { buildEvent, type EventDraft } from './build-event.ts'
 import { canonicalEqual } from './canonical-equal.ts'
 import { transactionKey } from './client-event.ts'
-import { identity, type RoomContext, type Signer } from './context.ts'
-import { eventByEid, eventStatus, forwardExtremities } from './events.ts'
-import { currentEvent, currentState, stateLookup } from './state-at.ts'
-
-// More parents than this make an event that other servers find hard to judge.
-const maxPrevEvents = 10
+import type { RoomContext, Signer } from './context.ts'
+import { eventStatus } from './events.ts'
+import { authoriseAt, newEventPlace } from './new-event-place.ts'
+import { currentEvent } from './state-at.ts'
 
 export interface SendRequest {
   readonly draft: EventDraft
@@ -38,31 +35,18 @@ export function sendEvent(room: RoomContext, signer: Signer, request: SendReques
 
 /** Builds, authorises and appends one event on top of the live end. Call inside `transact`. */
 export function appendDraft(room: RoomContext, signer: Signer, draft: EventDraft, txn?: string): EventId {
-  const prev = newestExtremities(room)
-  const before = stateBefore(room, prev)
-  // With every extremity as parent, the state before the event is the current state.
-  const state = currentState(room)
-  const { event, auth } = buildEvent(room, signer, draft, prev, state)
-  const verdict = authorise(identity(room).rules, event, stateLookup(room, state))
+  const place = newEventPlace(room)
+  const { event, auth } = buildEvent(room, signer, draft, place)
+  const verdict = authoriseAt(room, event, place)
   if (!verdict.ok) throw new MatrixError('M_FORBIDDEN', 403, verdict.reason)
   appendEvent(room, {
     event,
     status: eventStatus.accepted,
     auth,
-    prev,
-    before,
+    ...place,
     ...(txn === undefined ? {} : { txn }),
   })
   return event.event_id
-}
-
-/** The forward extremities, the deepest of them where they are many. */
-export function newestExtremities(room: RoomContext): readonly number[] {
-  const heads = forwardExtremities(room)
-  if (heads.length <= maxPrevEvents) return heads
-  return [...heads]
-    .sort((a, b) => eventByEid(room, b).event.depth - eventByEid(room, a).event.depth)
-    .slice(0, maxPrevEvents)
 }
 
 /** The event that was sent by the same request before, if there is one. */

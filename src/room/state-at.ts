@@ -155,16 +155,25 @@ export function eventInState(
   return eid === 0 ? undefined : eventByEid(room, eid).event
 }
 
-/** The event in a slot of a state that is given as a position and what differs from it. */
-export function eventInDelta(
+/** The eid in a slot of a state that is given as a position and what differs from it, 0 for none. */
+export function eidInDelta(
   room: RoomContext,
   { base, delta }: StateGroup,
   type: string,
   stateKey: string,
-): Event | undefined {
+): number {
   const slot = findSlot(room, type, stateKey)
-  if (slot === undefined) return undefined
-  const eid = delta.get(slot) ?? eidAtPosition(room, base, slot)
+  return slot === undefined ? 0 : (delta.get(slot) ?? eidAtPosition(room, base, slot))
+}
+
+/** The event in a slot of such a state. */
+export function eventInDelta(
+  room: RoomContext,
+  state: StateGroup,
+  type: string,
+  stateKey: string,
+): Event | undefined {
+  const eid = eidInDelta(room, state, type, stateKey)
   return eid === 0 ? undefined : eventByEid(room, eid).event
 }
 

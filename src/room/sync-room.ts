@@ -7,6 +7,7 @@ import { compileEventFilter, projectFields } from '../matrix/filter-match.ts'
 import { withRelations } from './bundle.ts'
 import { syncEvent } from './client-event.ts'
 import { findIdentity, identity, type RoomContext } from './context.ts'
+import { isHidden } from './dummy-event.ts'
 import { eventByEid, eventsBetween, type StoredEvent } from './events.ts'
 import { highestGap } from './gaps.ts'
 import { roomSummary } from './room-summary.ts'
@@ -97,7 +98,10 @@ function readTimeline(room: RoomContext, request: RoomSyncRequest): Timeline {
     const seen = request.joinedThroughout ? batch : visibleEvents(room, request.userId, batch)
     found.push(
       ...seen.filter(
-        (stored) => !isIgnored(request, stored) && matches({ ...stored.event, room_id: roomId }),
+        (stored) =>
+          !isHidden(stored.event) &&
+          !isIgnored(request, stored) &&
+          matches({ ...stored.event, room_id: roomId }),
       ),
     )
     next = (batch.at(-1)?.eid ?? from + 1) - 1

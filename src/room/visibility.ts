@@ -8,6 +8,7 @@ import {
 } from '../matrix/history-visibility.ts'
 import { stringProperty } from '../matrix/json.ts'
 import { identity, type RoomContext } from './context.ts'
+import { isHidden } from './dummy-event.ts'
 import { eventByEid, eventStatus, livePosition, type StoredEvent } from './events.ts'
 import { slotHistory, type SlotHistory } from './slot-history.ts'
 import { currentState, type StateRef } from './state-at.ts'
@@ -29,7 +30,7 @@ export function viewOf(room: RoomContext, userId: string): View {
   const lastJoined = lastJoinedPosition(member)
   const sees = (stored: StoredEvent) => {
     // Rejected and soft-failed events are shown to nobody.
-    if (stored.status !== eventStatus.accepted) return false
+    if (stored.status !== eventStatus.accepted || isHidden(stored.event)) return false
     // Everybody sees themselves go, also who only turned down an invite or took back a knock.
     if (isOwnLeave(stored, userId)) return true
     const before = {
