@@ -77,7 +77,8 @@ function compareIds(a: Event, b: Event): number {
   return a.event_id < b.event_id ? -1 : 1
 }
 
-function place(room: RoomContext, stored: StoredEvent, position: number): void {
+/** Gives an event its place in history. What it says of the state goes for the positions from there on. */
+export function place(room: RoomContext, stored: StoredEvent, position: number): void {
   takeOutOfState(room, stored, position)
   room.sql.exec('INSERT OR IGNORE INTO history (pos, eid) VALUES (?, ?)', position, stored.eid)
   room.sql.exec(
@@ -114,12 +115,14 @@ function replacedBy(room: RoomContext, { auth, slot, event }: StoredEvent): numb
   return citesWhatItReplaces.includes(event.type) ? 0 : null
 }
 
-function isPlaced(room: RoomContext, id: EventId): boolean {
+/** Whether an event is here and part of the timeline. */
+export function isPlaced(room: RoomContext, id: EventId): boolean {
   const stored = findEvent(room, id)
   return stored !== undefined && inTimeline(room, stored) !== undefined
 }
 
-function positionedEid(room: RoomContext, position: number): number {
+/** The eid of the event at a position. */
+export function positionedEid(room: RoomContext, position: number): number {
   return (
     room.sql.exec<{ eid: number }>('SELECT eid FROM history WHERE pos = ?', position).toArray()[0]?.eid ??
     position

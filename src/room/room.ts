@@ -71,6 +71,7 @@ import {
   type ProfileUpdate,
   updateMemberProfile,
 } from './membership.ts'
+import { placeApart } from './place-apart.ts'
 import { publish, type PublishRequest } from './publish.ts'
 import { localMembers } from './restricted-join.ts'
 import { type AliasStanding, aliasStanding, withdrawAliases } from './room-aliases.ts'
@@ -165,6 +166,11 @@ export class Room extends DurableObject<Env> {
   /** Puts older events into the hole below a gap. Returns how many found their place. */
   backFill(gapPosition: number): number {
     return backFill(this.#room, gapPosition)
+  }
+
+  /** Gives an event of long ago a place of its own below a gap. Whether it has one. */
+  placeApart(gapPosition: number, eventId: EventId): boolean {
+    return placeApart(this.#room, gapPosition, eventId)
   }
 
   beginJoin(roomId: RoomId, version: RoomVersionId): void {

@@ -94,6 +94,37 @@ describe('an event from before the join', () => {
     expect(fetches).toBe(0)
   })
 
+  it('is fetched alone where it lies too deep, with a way down from there', async () => {
+    const roomId = await alice.createRoom({ preset: 'public_chat' })
+    const [first, second, third] = await talk(roomId, 3)
+    if (!first || !second || !third) throw new Error('nothing was sent')
+    for (let i = 0; i < 230; i++) await alice.send(roomId, { msgtype: 'm.text', body: 'more' })
+    await joinFromTwo(roomId)
+    expect(await jump(bob, roomId, second.ts, 'f')).toMatchObject(answerOf(second))
+    // An older one after that, and then one between.
+    expect(await jump(bob, roomId, first.ts, 'b')).toMatchObject(answerOf(first))
+    expect(await jump(bob, roomId, third.ts, 'b')).toMatchObject(answerOf(third))
+    const { body } = await bob.inRoom('GET', roomId, `context/${encodeURIComponent(second.id)}?limit=2`)
+    expect(idsIn([body['event'] ?? null])).toEqual([second.id])
+    const back = await bob.inRoom('GET', roomId, `messages?dir=b&limit=100&from=${textOf(body, 'end')}`)
+    expect(idsIn(back.body['chunk'])).toContain(first.id)
+    expect((back.body['chunk'] as JsonObject[]).at(-1)?.['type']).toBe('m.room.create')
+    // Going down from the end, everything comes once, in order.
+    const walked: unknown[] = []
+    let from: JsonValue | undefined
+    do {
+      const page = await bob.inRoom(
+        'GET',
+        roomId,
+        `messages?dir=b&limit=50${typeof from === 'string' ? `&from=${from}` : ''}`,
+      )
+      walked.push(...idsIn(page.body['chunk']))
+      from = page.body['end']
+    } while (typeof from === 'string' && walked.length < 500)
+    const { body: all } = await alice.inRoom('GET', roomId, 'messages?dir=b&limit=1000')
+    expect(walked).toEqual(idsIn(all['chunk']))
+  })
+
   it('is not found before everything', async () => {
     const roomId = await alice.createRoom({ preset: 'public_chat' })
     await talk(roomId, 1)
@@ -134,4 +165,9 @@ it('other servers are not asked where nothing is missing beside what was found',
     expect(await jump(bob, roomId, last + 100_000, 'f')).toMatchObject({ status: 404 })
   })
   expect(fetches).toBe(0)
+})
+
+it('no request made more than the 50 of the free plan', async () => {
+  const { mostSubrequests } = await two.report()
+  expect(mostSubrequests.subrequests).toBeLessThanOrEqual(50)
 })

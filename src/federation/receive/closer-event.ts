@@ -11,11 +11,13 @@ import { type JsonObject, property, stringProperty } from '../../matrix/json.ts'
 import type { EventAtTime, TimestampAnswer, TimestampRequest } from '../../room/event-by-timestamp.ts'
 import type { Gap } from '../../room/gaps.ts'
 import { federationRequest } from '../client/request.ts'
-import { fillGap } from './fill-gap.ts'
+import { eventsFrom } from './fetch-events.ts'
+import { fillGap, receiveHistory } from './fill-gap.ts'
 
 const mostServers = 3
-// Each fetches a hundred events. Whoever asks again gets further.
-const mostFills = 4
+// Each fetches a hundred events. What lies deeper is fetched alone.
+const mostFills = 2
+const requestsForOne = 12
 const timeoutMs = 10_000
 
 /** The room's answer after what is missing beside it was filled in, as far as others know of a closer event. */
@@ -27,13 +29,38 @@ export async function withCloserEvent(
 ): Promise<TimestampAnswer> {
   if (!answer.gap) return answer
   const near = await eventNear(env, roomId, request, answer.gap)
+  if (!near) return answer
+  const room = roomStub(env, roomId)
   let best = answer
   for (let fills = 0; fills < mostFills; fills++) {
-    if (!near || !best.gap || !isCloser(near, best.found, request)) return best
-    if (!(await fillGap(env, roomId, best.gap))) return best
-    best = await roomStub(env, roomId).eventByTimestamp(userId, request)
+    if (!best.gap || !isCloser(near, best.found, request)) return best
+    if (!(await fillGap(env, roomId, best.gap))) break
+    best = await room.eventByTimestamp(userId, request)
   }
-  return best
+  if (!best.gap || !isCloser(near, best.found, request)) return best
+  return (await fetchAlone(env, roomId, near, best.gap)) ? await room.eventByTimestamp(userId, request) : best
+}
+
+/** Fetches an event without what lies between it and what is here. Whether it has its place. */
+async function fetchAlone(
+  env: Env,
+  roomId: RoomId,
+  { eventId, server }: RemoteEvent,
+  gap: Gap,
+): Promise<boolean> {
+  const asking = { env, roomId, server, budget: { left: requestsForOne } }
+  try {
+    await receiveHistory(asking, eventId, await eventsFrom(asking, [eventId]))
+    return await roomStub(env, roomId).placeApart(gap.pos, eventId)
+  } catch (error) {
+    log({ event: 'missing_events_failed', room_id: roomId, server, error: errorMessage(error) })
+    return false
+  }
+}
+
+interface RemoteEvent extends EventAtTime {
+  /** Who told of it. */
+  readonly server: ServerName
 }
 
 /** Whether an event is closer to the time than another one. */
@@ -51,13 +78,13 @@ async function eventNear(
   roomId: RoomId,
   request: TimestampRequest,
   gap: Gap,
-): Promise<EventAtTime | undefined> {
+): Promise<RemoteEvent | undefined> {
   // Those that we had the event above the gap from are likely to know what is below.
   const servers = new Set([...gap.servers, ...(await roomStub(env, roomId).joinedServerNames())])
   servers.delete(config(env).serverName)
   for (const server of [...servers].slice(0, mostServers)) {
     const near = await askServer(env, server, roomId, request)
-    if (near) return near
+    if (near) return { ...near, server }
   }
   return undefined
 }

@@ -27,7 +27,7 @@ export async function fillGap(env: Env, roomId: RoomId, gap: Gap): Promise<boole
     try {
       const pdus = await olderEventsFrom(asking, gap.prevs, eventsPerFill)
       if (pdus.length === 0) continue
-      await receiveHistory(asking, gap, pdus)
+      await receiveHistory(asking, gap.prevs[0], pdus)
       if ((await room.backFill(gap.pos)) > 0) return true
     } catch (error) {
       log({ event: 'missing_events_failed', room_id: roomId, server, error: errorMessage(error) })
@@ -37,10 +37,13 @@ export async function fillGap(env: Env, roomId: RoomId, gap: Gap): Promise<boole
 }
 
 /** Hands in older events, and what they lack of their auth events: first the chain of the newest, which holds nearly all. */
-async function receiveHistory(asking: Asking, gap: Gap, pdus: readonly JsonObject[]): Promise<void> {
-  const [newest] = gap.prevs
+export async function receiveHistory(
+  asking: Asking,
+  newest: EventId | undefined,
+  pdus: readonly JsonObject[],
+): Promise<void> {
   let missing = await handIn(asking, pdus)
-  if (missing.length > 0 && newest) {
+  if (missing.length > 0 && newest !== undefined) {
     await stage(asking, await authChainFrom(asking, newest))
     missing = await handIn(asking, pdus)
   }
