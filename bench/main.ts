@@ -4,17 +4,21 @@
 import { parseArgs } from 'node:util'
 import { dailyBill } from './bill.ts'
 import { costNames, measureCosts, type Cost } from './costs.ts'
+import { joinNames, type JoinFigures, measureJoins } from './federation-join.ts'
 import { measureSpeed, speedNames, type SpeedResult } from './speed.ts'
-import { billTable, costTable, row, speedRow } from './tables.ts'
+import { billTable, costTable, joinHead, joinRow, row, speedRow } from './tables.ts'
 
 const help = `npm run bench -- [options]
 
-  --only NAME   only what has NAME in its name, such as 'sync', 'speed' or 'costs'
+  --only NAME   only what has NAME in its name, such as 'sync', 'speed', 'joins' or 'costs'
   --json        the figures as JSON
   --help        this text
 
 speed: ${speedNames.join(', ')}
+joins: ${joinNames.join(', ')}
 costs: ${costNames.join(', ')}`
+
+const sections = ['speed', 'joins', 'costs']
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -24,24 +28,34 @@ async function main(): Promise<void> {
   const { only, json = false } = values
   const say = json ? () => undefined : print
 
+  const wanted = (section: string) => (sections.includes(only) ? only === section : true)
+  const within = (section: string) => (only === section ? '' : only)
   const speed: SpeedResult[] = []
-  if (only !== 'costs') {
-    await measureSpeed(only === 'speed' ? '' : only, (result) => {
+  if (wanted('speed')) {
+    await measureSpeed(within('speed'), (result) => {
       if (speed.length === 0) say(row('speed', ['p50', 'p95']))
       speed.push(result)
       say(speedRow(result))
     })
   }
+  const joins: JoinFigures[] = []
+  if (wanted('joins')) {
+    await measureJoins(within('joins'), (figures) => {
+      if (joins.length === 0) say(`\n${joinHead}`)
+      joins.push(figures)
+      say(joinRow(figures))
+    })
+  }
   const costs: Cost[] = []
-  if (only !== 'speed') {
-    const most = await measureCosts(only === 'costs' ? '' : only, (cost) => costs.push(cost))
+  if (wanted('costs')) {
+    const most = await measureCosts(within('costs'), (cost) => costs.push(cost))
     if (costs.length > 0) say(`\n${costTable(costs)}`)
     if (most) say(`most subrequests of one invocation: ${most.subrequests} (${most.invocation})`)
   }
-  if (speed.length + costs.length === 0) throw new Error(`nothing has '${only}' in its name`)
+  if (speed.length + joins.length + costs.length === 0) throw new Error(`nothing has '${only}' in its name`)
   const bill = dailyBill(costs)
   if (bill) say(`\n${billTable(bill)}`)
-  if (json) print(JSON.stringify({ speed, costs, ...(bill ? { bill } : {}) }, undefined, 2))
+  if (json) print(JSON.stringify({ speed, joins, costs, ...(bill ? { bill } : {}) }, undefined, 2))
 }
 
 function print(text: string): void {

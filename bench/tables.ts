@@ -2,6 +2,7 @@
 
 import { assumptions, freePlan, type Bill, type Usage } from './bill.ts'
 import type { Cost } from './costs.ts'
+import type { JoinFigures } from './federation-join.ts'
 import type { SpeedResult } from './speed.ts'
 
 const nameWidth = 38
@@ -17,6 +18,22 @@ export function speedRow({ name, result }: SpeedResult): string {
   if (result.unit === 'ms') return row(name, [`${short(result.p50)} ms`, `${short(result.p95)} ms`])
   if (result.unit === '/s') return row(name, [`${Math.round(result.rate)} /s`])
   return row(name, [`${Math.round(result.value)} MB`])
+}
+
+export const joinHead = row('joins', ['time', 'CPU', 'events', 'rows', 'workerd', 'launcher'])
+
+/** One join of a large room; the memory of workerd from before to its peak. */
+export function joinRow(figures: JoinFigures): string {
+  const { name, stateEvents, chainEvents, seconds, cpuSeconds, before, workerd, launcher, rowsWritten } =
+    figures
+  return row(name, [
+    `${short(seconds)} s`,
+    `${short(cpuSeconds)} s`,
+    count(stateEvents + chainEvents),
+    rowsWritten === undefined ? '' : count(rowsWritten),
+    `${Math.round(before)}-${Math.round(workerd)} MB`,
+    `${Math.round(launcher)} MB`,
+  ])
 }
 
 /** All costs of one operation each. */

@@ -26,6 +26,7 @@ export type LogEvent =
   | { event: 'not_woken'; destination: string; error: string }
   | { event: 'edu_not_told'; room_id: string; error: string }
   | { event: 'join_state_refused'; room_id: string; server: string; refused: number; reason: string }
+  | { event: 'join_broken_off'; room_id: string; error: string }
   | { event: 'leave_not_told'; room_id: string; error: string }
   | { event: 'third_party_invite_failed'; room_id: string; user_id: string; error: string }
   | { event: 'keys_not_fetched'; server_name: string; error: string }

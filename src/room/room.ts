@@ -18,7 +18,8 @@ import { type AcrossGap, receiveAcrossGap } from './across-gap.ts'
 import { backFill, receiveHistory } from './back-fill.ts'
 import { isResident, requireResident } from './federation-access.ts'
 import { acceptInvite, buildInvite, type BuildInviteRequest } from './invite-elsewhere.ts'
-import { beginJoin, type CompleteJoin, completeJoin } from './join-staging.ts'
+import { abandonJoin, beginJoin, type CompleteJoin, completeJoin } from './join-staging.ts'
+import { type StagedEvents, stageEvents } from './stage-events.ts'
 import { joinedServers } from './joined-servers.ts'
 import { receiveOutliers } from './outliers.ts'
 import { type DueEvent, type DueEvents, dueEvents, retryPending, settleDue } from './pending-pdus.ts'
@@ -175,6 +176,15 @@ export class Room extends DurableObject<Env> {
 
   beginJoin(roomId: RoomId, version: RoomVersionId): void {
     beginJoin(this.#room, roomId, version)
+  }
+
+  /** Takes a part of the state of a room that is being joined. */
+  stageEvents(texts: readonly string[], keys: ServerKeySet): StagedEvents {
+    return stageEvents(this.#room, texts, keys)
+  }
+
+  abandonJoin(): Promise<void> {
+    return abandonJoin(this.#room)
   }
 
   async completeJoin(request: CompleteJoin): Promise<EventId> {

@@ -19,8 +19,11 @@ export interface Server {
   readonly remove: () => Promise<void>
 }
 
-/** Starts a server named localhost that is open to all, on a free port of 127.0.0.1, with data of its own. */
-export async function startServer(): Promise<Server> {
+/**
+ * Starts a server named localhost that is open to all, on a free port of 127.0.0.1, with data of its own. `further` options of
+ * the launcher win over these.
+ */
+export async function startServer(further: Readonly<Record<string, string>> = {}): Promise<Server> {
   const data = await mkdtemp(join(tmpdir(), 'hearth-clients-'))
   const port = await freePort()
   const options = {
@@ -30,6 +33,7 @@ export async function startServer(): Promise<Server> {
     data,
     registration: 'open',
     'rate-limits': 'off',
+    ...further,
   }
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
   const remove = async () => {

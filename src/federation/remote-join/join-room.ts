@@ -1,99 +1,184 @@
 // A join of a room that lives on other servers, from asking one of them to being in the room.
-// 1. make_join: the template. 2. Our join, signed. 3. send_join: the join with all signatures, and the room's state.
-// 4. The state, checked and staged into the room. 5. The join on top of it: from here on the room is here.
-// Specification: server-server API, "Joining Rooms", "Restricted rooms".
+// 1. make_join: the template. 2. Our join, signed. 3. send_join: the join with all signatures, and the room's state, which is
+// spooled. 4. The keys to check it with. 5. The state, checked and staged into the room. 6. The join on top of it: from here on
+// the room is here. All of it in steps, of which an invocation takes as many as it has subrequests for; how far the join has
+// come is written down. Specification: server-server API, "Joining Rooms", "Restricted rooms".
 
 import { isMatrixError, MatrixError } from '../../errors.ts'
-import { eventIdOf } from '../../matrix/event-hash.ts'
-import type { EventId, RoomId, ServerName, UserId } from '../../matrix/event.ts'
-import { checkEventFormat } from '../../matrix/event-format.ts'
+import type { EventId, RoomId, ServerName } from '../../matrix/event.ts'
 import type { JsonObject } from '../../matrix/json.ts'
-import type { RoomVersionId, RoomVersionRules } from '../../matrix/room-version.ts'
+import type { RoomVersionId } from '../../matrix/room-version.ts'
 import type { CompleteJoin } from '../../room/join-staging.ts'
 import type { Receipt, ServerKeySet } from '../../room/receive-pdu.ts'
 import { type HandshakeDeps, makeMember, sendLeave } from './handshake.ts'
-import type { SignedMember } from './own-member.ts'
+import { errorOf, failureOf, type Job, type JoinRequest, type JobStore } from './join-job.ts'
+import { costOfKeys, fetchKeys, type JoinKeys, signersOf } from './join-keys.ts'
 import { type SendJoinDeps, sendJoin } from './send-join.ts'
-import { firstOf } from './servers.ts'
+import { firstOf, isFinal, mostTelling } from './servers.ts'
 import type { Spool } from './spool.ts'
-import { stageState } from './stage-state.ts'
-
-export interface JoinRequest {
-  readonly roomId: RoomId
-  readonly userId: UserId
-  /** The Hub shard of the user. */
-  readonly shard: number
-  /** The content besides `membership`: profile, reason. */
-  readonly content: JsonObject
-  /** To be tried in this order. */
-  readonly servers: readonly ServerName[]
-}
+import { stageBatch, stagedState, type StagingDeps } from './stage-state.ts'
+import { perServer, startTurn, type Turn } from './turn.ts'
 
 /** What a join needs of our room. */
 export interface JoiningRoom {
   readonly beginJoin: (roomId: RoomId, version: RoomVersionId) => Promise<void>
-  readonly receiveOutliers: (pdus: readonly JsonObject[], keys: ServerKeySet) => Promise<Receipt[]>
+  readonly stageEvents: StagingDeps['stage']
   readonly completeJoin: (request: CompleteJoin) => Promise<EventId>
+  readonly abandonJoin: () => Promise<void>
 }
 
 export interface JoinDeps extends HandshakeDeps, Pick<SendJoinDeps, 'limits'> {
   readonly room: JoiningRoom
+  readonly keys: JoinKeys
+  /** The keys of one event. */
   readonly keysOf: (pdus: readonly JsonObject[]) => Promise<ServerKeySet>
-  readonly openSpool: () => Spool
+  readonly store: JobStore
+  readonly spool: Spool
   /** Told of what a server gave that did not hold. */
   readonly onRefused: (server: ServerName, refused: number, reason: string) => void
 }
 
+/** A join that has not begun. */
+export function newJob(request: JoinRequest): Job {
+  return { request, phase: 'asking', at: 0, failures: [], brokenOff: 0, keys: { part: 0 } }
+}
+
 /**
- * Joins a room through the first server that helps. 404 M_NOT_FOUND where none is known to be in it, 403 M_FORBIDDEN where the
- * user may not join, 400 M_RESOURCE_LIMIT_EXCEEDED for a room that is too large, 502 and 504 where no server could help.
+ * Joins a room through the first server that helps, in one go. 404 M_NOT_FOUND where none is known to be in it, 403
+ * M_FORBIDDEN where the user may not join, 400 M_RESOURCE_LIMIT_EXCEEDED for a room that is too large, 502 and 504 where no
+ * server could help.
  */
 export async function joinRoom(deps: JoinDeps, request: JoinRequest): Promise<EventId> {
-  // Where a server took our join in, the user is in the room for all others, whatever became of it here.
-  const joined: { server: ServerName; join: SignedMember }[] = []
-  try {
-    return await firstOf(request.servers, async (server) => {
-      const join = await makeMember(deps, server, { ...request, membership: 'join' })
-      return await joinThrough(deps, request, server, join, () => joined.push({ server, join }))
-    })
-  } catch (error) {
-    const [first] = joined
-    // Whatever else went wrong may go right the next time, for which the user must still be let in.
-    const isHopeless = isMatrixError(error) && error.errcode === 'M_RESOURCE_LIMIT_EXCEEDED'
-    if (first && isHopeless) await leaveAgain(deps, request, first.server)
-    throw error
+  deps.store.save(newJob(request))
+  for (;;) {
+    const eventId = await takeTurn(deps, startTurn())
+    if (eventId !== undefined) return eventId
   }
 }
 
-async function joinThrough(
-  deps: JoinDeps,
-  request: JoinRequest,
-  server: ServerName,
-  join: SignedMember,
-  onJoined: () => void,
-): Promise<EventId> {
-  const { room } = deps
-  const { roomId, userId, shard } = request
-  await room.beginJoin(roomId, join.rules.id)
-  const spool = deps.openSpool()
-  try {
-    const pdu = await sendJoin({ ...deps, spool, onAnswer: onJoined }, server, roomId, join)
-    const staged = await stageState({ ...deps, ...room, idOf: idIn(join.rules) }, spool)
-    if (staged.refused > 0) deps.onRefused(server, staged.refused, staged.reason ?? '')
-    return await room.completeJoin({
-      join: pdu,
-      keys: await deps.keysOf([pdu]),
-      state: staged.state,
-      servers: [server, ...request.servers.filter((other) => other !== server)],
-      localUser: { userId, shard },
-    })
-  } finally {
-    spool.close()
+/**
+ * Goes on with the join that is written down, as far as the turn goes. Returns the id of the join's event, undefined where
+ * there is more to do. Errors as for `joinRoom`: then the join is given up, and nothing is left of it in our room.
+ */
+export async function takeTurn(deps: JoinDeps, turn: Turn): Promise<EventId | undefined> {
+  const { store } = deps
+  for (let job = storedJob(store); ; job = storedJob(store)) {
+    const phase = phases[job.phase]
+    const cost = phase.cost(deps, job)
+    // A step is never begun that could not be ended.
+    if (!turn.has(cost)) return undefined
+    turn.spend(cost)
+    try {
+      const eventId = await phase.take(deps, job)
+      if (eventId !== undefined) return eventId
+    } catch (error) {
+      if (!isMatrixError(error)) throw error
+      await goOnWithout(deps, storedJob(store), error)
+    }
   }
 }
 
-function idIn(rules: RoomVersionRules): (pdu: JsonObject) => EventId | undefined {
-  return (pdu) => (checkEventFormat(pdu, rules).ok ? eventIdOf(pdu, rules) : undefined)
+/** Gives a join up: whoever took it is told where they can be, and our room forgets it. */
+export async function giveUp(deps: JoinDeps, job: Job): Promise<void> {
+  if (job.joinedThrough !== undefined) await leaveAgain(deps, job.request, job.joinedThrough)
+  await deps.room.abandonJoin()
+}
+
+function storedJob(store: JobStore): Job {
+  const job = store.load()
+  if (!job) throw new Error('there is no join to go on with')
+  return job
+}
+
+interface Phase {
+  /** How many subrequests a step of it may take. */
+  readonly cost: (deps: JoinDeps, job: Job) => number
+  /** One step. The id of the join's event after the last of all. */
+  readonly take: (deps: JoinDeps, job: Job) => Promise<EventId | undefined>
+}
+
+const phases: Readonly<Record<Job['phase'], Phase>> = {
+  // Both versions of send_join.
+  asking: { cost: () => 3 * perServer + 1, take: ask },
+  keys: { cost: ({ keys }, job) => costOfKeys(job.keys, keys), take: takeKeys },
+  staging: { cost: () => 1, take: takeBatch },
+  completing: { cost: () => 8 + 2 * perServer, take: complete },
+}
+
+async function takeKeys({ keys, store }: JoinDeps, job: Job): Promise<undefined> {
+  const next = await fetchKeys(keys, store, job.keys)
+  store.save(next ? { ...job, keys: next } : { ...job, phase: 'staging' })
+}
+
+async function takeBatch(deps: JoinDeps, job: Job): Promise<undefined> {
+  if (!(await stageBatch(staging(deps)))) deps.store.save({ ...job, phase: 'completing' })
+}
+
+async function ask(deps: JoinDeps, job: Job): Promise<undefined> {
+  const { store, spool, room } = deps
+  const { roomId } = job.request
+  const server = job.request.servers[job.at]
+  if (server === undefined) throw mostTelling(job.failures.map(errorOf))
+  const member = await makeMember(deps, server, { ...job.request, membership: 'join' })
+  await room.beginJoin(roomId, member.rules.id)
+  // What another server gave, or this one before a crash.
+  store.clearState()
+  spool.clear()
+  const signers = signersOf(deps.now())
+  let asked = job
+  const join = await sendJoin(
+    {
+      ...deps,
+      onEvent: (pdu) => signers.add(pdu),
+      onAnswer: () => {
+        asked = { ...job, joinedThrough: job.joinedThrough ?? server }
+        store.save(asked)
+      },
+    },
+    server,
+    roomId,
+    member,
+  )
+  spool.end()
+  store.keepSigners(signers.parts())
+  store.save({ ...asked, phase: 'keys', keys: { part: 0 }, join })
+}
+
+async function complete(deps: JoinDeps, job: Job): Promise<EventId> {
+  const { join, at, request } = job
+  const server = request.servers[at]
+  if (!join || server === undefined) throw new Error('there is no join to complete')
+  const staged = await stagedState(staging(deps))
+  if (staged.refused > 0) deps.onRefused(server, staged.refused, staged.reason ?? '')
+  return await deps.room.completeJoin({
+    join,
+    keys: await deps.keysOf([join]),
+    state: staged.state,
+    servers: [server, ...request.servers.filter((other) => other !== server)],
+    localUser: { userId: request.userId, shard: request.shard },
+  })
+}
+
+function staging({ store, spool, room }: JoinDeps): StagingDeps {
+  return { store, spool, stage: room.stageEvents }
+}
+
+/** After a server that could not help: the next one. Throws where that would be of no use. */
+async function goOnWithout(deps: JoinDeps, job: Job, error: MatrixError): Promise<void> {
+  const { store, spool, room } = deps
+  const next = job.at + 1
+  const failures = [...job.failures, failureOf(error)]
+  if (!isFinal(error) && next < job.request.servers.length) {
+    store.clearState()
+    spool.clear()
+    store.save({ ...job, phase: 'asking', at: next, failures, keys: { part: 0 } })
+    return
+  }
+  // Where a server took our join in, the user is in the room for all others, whatever became of it here. A room that is too
+  // large stays so; whatever else went wrong may go right the next time, for which the user must still be let in.
+  if (error.errcode === 'M_RESOURCE_LIMIT_EXCEEDED') await giveUp(deps, job)
+  else await room.abandonJoin()
+  throw isFinal(error) ? error : mostTelling(failures.map(errorOf))
 }
 
 /**
@@ -101,7 +186,7 @@ function idIn(rules: RoomVersionRules): (pdu: JsonObject) => EventId | undefined
  * signatures, for the room to receive. Errors as for `joinRoom`.
  */
 export async function joinWithHelp(
-  deps: JoinDeps,
+  deps: HandshakeDeps & Pick<SendJoinDeps, 'limits'>,
   request: JoinRequest,
 ): Promise<{ readonly server: ServerName; readonly join: JsonObject }> {
   return await firstOf(request.servers, async (server) => {

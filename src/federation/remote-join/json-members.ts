@@ -147,12 +147,23 @@ export function jsonMembers({
     feed: (bytes) => {
       pieces = []
       captured.read(bytes)
-      for (let at = 0; at < bytes.length; at += 1) take(bytes[at] ?? 0, at)
+      for (let at = 0; at < bytes.length; at += 1) {
+        // Most of a text is within strings.
+        if (inString && !escaped) at = endOfPlain(bytes, at)
+        if (at < bytes.length) take(bytes[at] ?? 0, at)
+      }
       captured.upTo(bytes.length)
       return pieces
     },
     end: () => require(depth === 0 && part === 'after'),
   }
+}
+
+// Where a string ends, or something in it is escaped.
+function endOfPlain(bytes: Uint8Array, from: number): number {
+  let at = from
+  while (at < bytes.length && bytes[at] !== quote && bytes[at] !== backslash) at += 1
+  return at
 }
 
 /** Gathers a stretch of a text that comes in several arrays of bytes. */

@@ -18,6 +18,8 @@ export interface SendJoinDeps {
   /** Takes the state; left out where only the countersigned join is wanted. */
   readonly spool?: Spool
   readonly limits: JoinLimits
+  /** Told of each event of the state and of what that rests upon. */
+  readonly onEvent?: (pdu: JsonObject) => void
   /** Called as soon as the other server has taken the join in. */
   readonly onAnswer?: () => void
 }
@@ -141,7 +143,7 @@ async function within<T>(ms: number, server: ServerName, work: Promise<T>): Prom
 }
 
 /** What becomes of the pieces of the answer. */
-function intakeOf({ spool, limits }: SendJoinDeps, server: ServerName, { rules }: SignedMember) {
+function intakeOf({ spool, limits, onEvent }: SendJoinDeps, server: ServerName, { rules }: SignedMember) {
   const counts: Record<SpooledList, number> = { auth_chain: 0, state: 0 }
   let event: JsonObject | undefined
   return {
@@ -161,6 +163,7 @@ function intakeOf({ spool, limits }: SendJoinDeps, server: ServerName, { rules }
       const depth = property(value, 'depth')
       const known = typeof depth === 'number' ? depth : 0
       spool?.add(list, text, known)
+      onEvent?.(value)
       // Since version 12 all events rest upon the create event, but it is in no auth chain.
       if (list === 'state' && property(value, 'type') === 'm.room.create')
         spool?.add('auth_chain', text, known)

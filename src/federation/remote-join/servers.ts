@@ -34,20 +34,20 @@ export async function firstOf<T>(
   servers: readonly ServerName[],
   attempt: (server: ServerName) => Promise<T>,
 ): Promise<T> {
-  const failures: { server: ServerName; error: MatrixError }[] = []
+  const failures: MatrixError[] = []
   for (const server of servers) {
     try {
       return await attempt(server)
     } catch (error) {
       if (!isMatrixError(error) || isFinal(error)) throw error
-      failures.push({ server, error })
+      failures.push(error)
     }
   }
   throw mostTelling(failures)
 }
 
-// No other server would make a difference.
-function isFinal({ errcode }: MatrixError): boolean {
+/** Whether no other server would make a difference. */
+export function isFinal({ errcode }: MatrixError): boolean {
   return errcode === 'M_RESOURCE_LIMIT_EXCEEDED' || errcode === 'M_UNSUPPORTED_ROOM_VERSION'
 }
 
@@ -59,19 +59,20 @@ const telling: readonly Errcode[] = [
   'M_NOT_FOUND',
 ]
 
-function mostTelling(failures: readonly { server: ServerName; error: MatrixError }[]): MatrixError {
+/** The error to tell of where none of the servers could help. */
+export function mostTelling(failures: readonly MatrixError[]): MatrixError {
   for (const errcode of telling) {
-    const found = failures.find(({ error }) => error.errcode === errcode)
-    if (found) return found.error
+    const found = failures.find((error) => error.errcode === errcode)
+    if (found) return found
   }
   const [first] = failures
   if (!first) return new MatrixError('M_NOT_FOUND', 404, 'No server is known to be in that room')
-  if (failures.length === 1) return first.error
-  const timedOut = failures.every(({ error }) => error.status === 504)
+  if (failures.length === 1) return first
+  const timedOut = failures.every(({ status }) => status === 504)
   return new MatrixError(
     timedOut ? 'M_CONNECTION_TIMEOUT' : 'M_CONNECTION_FAILED',
     timedOut ? 504 : 502,
-    `No server could help: ${failures.map(({ error }) => error.message).join('; ')}`,
+    `No server could help: ${failures.map(({ message }) => message).join('; ')}`,
   )
 }
 

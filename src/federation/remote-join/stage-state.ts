@@ -2,15 +2,15 @@
 // Specification: server-server API, "Checks performed on receipt of a PDU"; design, "The room trusts no caller".
 
 import type { EventId } from '../../matrix/event.ts'
-import type { JsonObject } from '../../matrix/json.ts'
-import type { Receipt, ServerKeySet } from '../../room/receive-pdu.ts'
+import type { StagedEvents } from '../../room/stage-events.ts'
+import type { ServerKeySet } from '../../room/receive-pdu.ts'
+import type { JobStore, StagedBatch } from './join-job.ts'
 import type { Spool, SpooledList } from './spool.ts'
 
 export interface StagingDeps {
-  readonly keysOf: (pdus: readonly JsonObject[]) => Promise<ServerKeySet>
-  readonly receiveOutliers: (pdus: readonly JsonObject[], keys: ServerKeySet) => Promise<Receipt[]>
-  /** The id of an event in the room's version, undefined for what is no event of it. */
-  readonly idOf: (pdu: JsonObject) => EventId | undefined
+  readonly store: JobStore
+  readonly spool: Spool
+  readonly stage: (texts: readonly string[], keys: ServerKeySet) => Promise<StagedEvents>
 }
 
 export interface StagedState {
@@ -21,62 +21,76 @@ export interface StagedState {
   readonly reason?: string
 }
 
-// Events whose auth events come later, although they are deeper. Servers that work as they should have few of them.
-const mostWaiting = 1000
+// What the state rests upon comes first.
+const lists = ['auth_chain', 'state'] as const
+// Events whose auth events come later, although they are not deeper. Servers that work as they should have none of them; so
+// many go into one call whatever their size.
+const mostWaiting = 100
 const rounds = 3
 
-/** Stages what a spool holds: first what the state rests upon, then the state. */
-export async function stageState(deps: StagingDeps, spool: Spool): Promise<StagedState> {
-  const result = { state: new Set<EventId>(), refused: 0, reason: undefined as string | undefined }
-  const waiting: Record<SpooledList, JsonObject[]> = { auth_chain: [], state: [] }
+/** Stages the next batch. Returns whether there was one. */
+export async function stageBatch(deps: StagingDeps): Promise<boolean> {
+  for (const list of lists) {
+    const from = deps.store.staged(list)
+    const texts = deps.spool.batch(list, from)
+    if (texts.length === 0) continue
+    const { waiting, ...staged } = await stage(deps, list, texts)
+    const numbers = waiting.map((i) => from + i)
+    deps.store.keepBatch({ list, events: texts.length, ...staged, waiting: numbers })
+    return true
+  }
+  return false
+}
 
-  const receive = async (list: SpooledList, pdus: readonly JsonObject[]): Promise<JsonObject[]> => {
-    const receipts = await deps.receiveOutliers(pdus, await deps.keysOf(pdus))
-    const incomplete = new Set<EventId>()
-    for (const receipt of receipts) {
-      if ('reason' in receipt) refuse(receipt.reason)
-      else if (receipt.outcome === 'incomplete') incomplete.add(receipt.eventId)
-      else if (list === 'state') result.state.add(receipt.eventId)
-    }
-    if (incomplete.size === 0) return []
-    return pdus.filter((pdu) => incomplete.has(deps.idOf(pdu) ?? ('' as EventId)))
-  }
-  const refuse = (reason: string, events = 1): void => {
-    result.refused += events
-    result.reason ??= reason
-  }
-  const keepWaiting = (list: SpooledList, pdus: readonly JsonObject[]): void => {
-    const free = mostWaiting - waiting.auth_chain.length - waiting.state.length
-    waiting[list].push(...pdus.slice(0, free))
-    if (pdus.length > free) refuse('events that it rests upon are missing', pdus.length - free)
-  }
+// The auth chain needs no ids: it is found again by those who cite it.
+async function stage(
+  { store, stage: stageTexts }: StagingDeps,
+  list: SpooledList,
+  texts: readonly string[],
+): Promise<StagedEvents> {
+  const staged = await stageTexts(texts, store.keys())
+  return list === 'state' ? staged : { ...staged, ids: [] }
+}
 
-  for (const list of ['auth_chain', 'state'] as const) {
-    for (const batch of spool.batches(list)) keepWaiting(list, await receive(list, batch))
+/** What came of all batches. Tries again what was waiting for events that came later: up to six calls. */
+export async function stagedState(deps: StagingDeps): Promise<StagedState> {
+  const batches = deps.store.batches()
+  const state = new Set(batches.flatMap(({ ids }) => ids))
+  let refused = batches.reduce((sum, batch) => sum + batch.refused, 0)
+  let reason = batches.find((batch) => batch.reason !== undefined)?.reason
+  let open = waitingIn(batches)
+  const lacking = (events: number): void => {
+    refused += events
+    if (events > 0) reason ??= 'events that it rests upon are missing'
   }
-  const open = () => waiting.auth_chain.length + waiting.state.length
-  for (let round = 0, before = Infinity; round < rounds && open() > 0 && open() < before; round += 1) {
-    before = open()
-    for (const list of ['auth_chain', 'state'] as const) {
-      const again = waiting[list].splice(0)
-      if (again.length > 0) keepWaiting(list, await receiveInParts(receive, list, again))
+  lacking(open.splice(mostWaiting).length)
+  for (
+    let round = 0, before = Infinity;
+    round < rounds && open.length > 0 && open.length < before;
+    round += 1
+  ) {
+    before = open.length
+    const still: Waiting[] = []
+    for (const list of lists) {
+      const numbers = open.filter((one) => one.list === list).map(({ number }) => number)
+      if (numbers.length === 0) continue
+      const staged = await stage(deps, list, deps.spool.pick(list, numbers))
+      for (const id of staged.ids) state.add(id)
+      refused += staged.refused
+      reason ??= staged.reason
+      still.push(...staged.waiting.flatMap((i) => ({ list, number: numbers[i] ?? 0 })))
     }
+    open = still
   }
-  if (open() > 0) refuse('events that it rests upon are missing', open())
-  const { state, refused, reason } = result
+  lacking(open.length)
   return { state: [...state], refused, ...(reason === undefined ? {} : { reason }) }
 }
 
-const eventsPerPart = 100
+interface Waiting {
+  readonly list: SpooledList
+  readonly number: number
+}
 
-async function receiveInParts(
-  receive: (list: SpooledList, pdus: readonly JsonObject[]) => Promise<JsonObject[]>,
-  list: SpooledList,
-  pdus: readonly JsonObject[],
-): Promise<JsonObject[]> {
-  const left: JsonObject[] = []
-  for (let at = 0; at < pdus.length; at += eventsPerPart) {
-    left.push(...(await receive(list, pdus.slice(at, at + eventsPerPart))))
-  }
-  return left
+function waitingIn(batches: readonly StagedBatch[]): Waiting[] {
+  return batches.flatMap(({ list, waiting }) => waiting.map((number) => ({ list, number })))
 }
