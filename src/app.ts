@@ -46,6 +46,7 @@ import { thirdPartyNetworkRoutes } from './client/third-party-networks.ts'
 import { threadRoutes } from './client/threads.ts'
 import { typingRoutes } from './client/typing.ts'
 import { reportingContentRoutes } from './client/reporting-content.ts'
+import { searchRoutes } from './client/search.ts'
 import { sendToDeviceRoutes } from './client/send-to-device.ts'
 import { serverAdministrationRoutes } from './client/server-administration.ts'
 import { tagRoutes } from './client/tags.ts'
@@ -118,6 +119,7 @@ export function createApp(): App {
   roomSummaryRoutes(app)
   reportingContentRoutes(app)
   roomUpgradeRoutes(app)
+  searchRoutes(app)
   sendToDeviceRoutes(app)
   serverAdministrationRoutes(app)
   thirdPartyNetworkRoutes(app)

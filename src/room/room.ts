@@ -77,6 +77,8 @@ import { publish, type PublishRequest } from './publish.ts'
 import { localMembers } from './restricted-join.ts'
 import { type AliasStanding, aliasStanding, withdrawAliases } from './room-aliases.ts'
 import { hasServer, type SummaryAnswer, summaryFor, type SummaryRequest } from './summary-for.ts'
+import { type ResultsRequest, type RoomResults, searchResults } from './search-results.ts'
+import { type RoomMatches, type RoomSearch, searchRoom } from './search-room.ts'
 import { listThreads, type ThreadsRequest } from './list-threads.ts'
 import { readRelations, type RelationsRequest } from './read-relations.ts'
 import { isEventInThread, type ThreadQuery } from './thread-of.ts'
@@ -265,6 +267,14 @@ export class Room extends DurableObject<Env> {
 
   readRelations(viewer: Viewer, request: RelationsRequest): ReadAnswer {
     return readRelations(this.#room, viewer, request)
+  }
+
+  searchRoom(viewer: Viewer, search: RoomSearch): RoomMatches {
+    return searchRoom(this.#room, viewer, search)
+  }
+
+  searchResults(viewer: Viewer, request: ResultsRequest): RoomResults {
+    return searchResults(this.#room, viewer, request)
   }
 
   listThreads(viewer: Viewer, request: ThreadsRequest): ReadAnswer {
