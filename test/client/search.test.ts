@@ -177,7 +177,7 @@ test('a server that may ask few rooms searches the others with the next page', a
       batch = page.next_batch
       if (batch === undefined) break
     }
-    expect(found.toSorted()).toEqual(Array.from({ length: 5 }, (_, n) => `thing ${n}`))
+    expect(new Set(found)).toEqual(new Set(Array.from({ length: 5 }, (_, n) => `thing ${n}`)))
   } finally {
     await small.stop()
   }
