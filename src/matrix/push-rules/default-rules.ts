@@ -1,4 +1,5 @@
-// The server's own push rules. Specification: client-server API, "Predefined Rules" (as of v1.17).
+// The server's own push rules. Specification: client-server API, "Predefined Rules" (as of v1.17); for polls, MSC3930,
+// under the names that clients know before it is part of the specification.
 
 import type { JsonObject } from '../json.ts'
 import type { PushAction, PushRule, PushRuleset, RuleKind } from './push-rule.ts'
@@ -30,6 +31,7 @@ const overridesAfterMentionOfUser = [
     [{ kind: 'event_property_is', key: String.raw`content.m\.relates_to.rel_type`, value: 'm.replace' }],
     [],
   ),
+  rule(pollRule('poll_response'), [eventMatch('type', 'org.matrix.msc3381.poll.response')], []),
 ]
 const memberEvent = rule('.m.rule.member_event', [eventMatch('type', 'm.room.member')], [])
 const underrides = [
@@ -46,6 +48,13 @@ const underrides = [
   ),
   rule('.m.rule.message', [eventMatch('type', 'm.room.message')], ['notify']),
   rule('.m.rule.encrypted', [eventMatch('type', 'm.room.encrypted')], ['notify']),
+  ...['poll_start', 'poll_end'].flatMap((name) => {
+    const isPoll = eventMatch('type', `org.matrix.msc3381.${name.replace('_', '.')}`)
+    return [
+      rule(pollRule(`${name}_one_to_one`), [twoMembers, isPoll], ['notify', sound('default')]),
+      rule(pollRule(name), [isPoll], ['notify']),
+    ]
+  }),
 ]
 
 /** A user's predefined rules before any change. */
@@ -91,6 +100,10 @@ function rule(
   actions: readonly PushAction[],
 ): PushRule & { readonly conditions: readonly JsonObject[] } {
   return { rule_id: id, default: true, enabled: true, conditions, actions }
+}
+
+function pollRule(name: string): string {
+  return `.org.matrix.msc3930.rule.${name}`
 }
 
 function eventMatch(key: string, pattern: string): JsonObject {

@@ -16,6 +16,7 @@ test('the predefined rules stand in the order of the specification', () => {
     '.m.rule.reaction',
     '.m.rule.room.server_acl',
     '.m.rule.suppress_edits',
+    '.org.matrix.msc3930.rule.poll_response',
   ])
   expect(rules.underride.map(({ rule_id: id }) => id)).toEqual([
     '.m.rule.call',
@@ -23,6 +24,10 @@ test('the predefined rules stand in the order of the specification', () => {
     '.m.rule.room_one_to_one',
     '.m.rule.message',
     '.m.rule.encrypted',
+    '.org.matrix.msc3930.rule.poll_start_one_to_one',
+    '.org.matrix.msc3930.rule.poll_start',
+    '.org.matrix.msc3930.rule.poll_end_one_to_one',
+    '.org.matrix.msc3930.rule.poll_end',
   ])
   expect([rules.content, rules.room, rules.sender]).toEqual([[], [], []])
 })
@@ -46,6 +51,12 @@ test('a rule about the user carries their id on the wire', () => {
     ],
     actions: ['notify', { set_tweak: 'sound', value: 'default' }, { set_tweak: 'highlight' }],
   })
+})
+
+test('the rules for polls match the events of polls', () => {
+  const types = rules.underride.slice(-4).map(({ conditions = [] }) => conditions.at(-1)?.['pattern'])
+  const [start, end] = ['org.matrix.msc3381.poll.start', 'org.matrix.msc3381.poll.end']
+  expect(types).toEqual([start, start, end, end])
 })
 
 test('a predefined rule belongs to one kind', () => {
