@@ -17,7 +17,7 @@ import { type SendJoinDeps, sendJoin } from './send-join.ts'
 import { firstOf, isFinal, mostTelling } from './servers.ts'
 import type { Spool } from './spool.ts'
 import { stageBatch, stagedState, type StagingDeps } from './stage-state.ts'
-import { perServer, startTurn, type Turn } from './turn.ts'
+import { perServer, type Turn } from './turn.ts'
 
 /** What a join needs of our room. */
 export interface JoiningRoom {
@@ -44,21 +44,10 @@ export function newJob(request: JoinRequest): Job {
 }
 
 /**
- * Joins a room through the first server that helps, in one go. 404 M_NOT_FOUND where none is known to be in it, 403
- * M_FORBIDDEN where the user may not join, 400 M_RESOURCE_LIMIT_EXCEEDED for a room that is too large, 502 and 504 where no
- * server could help.
- */
-export async function joinRoom(deps: JoinDeps, request: JoinRequest): Promise<EventId> {
-  deps.store.save(newJob(request))
-  for (;;) {
-    const eventId = await takeTurn(deps, startTurn())
-    if (eventId !== undefined) return eventId
-  }
-}
-
-/**
- * Goes on with the join that is written down, as far as the turn goes. Returns the id of the join's event, undefined where
- * there is more to do. Errors as for `joinRoom`: then the join is given up, and nothing is left of it in our room.
+ * Goes on with the join that is written down, through the first server that helps, as far as the turn goes. Returns the id of
+ * the join's event, undefined where there is more to do. Where it throws a MatrixError the join is given up, and nothing is left
+ * of it in our room: 404 M_NOT_FOUND where no server is known to be in it, 403 M_FORBIDDEN where the user may not join, 400
+ * M_RESOURCE_LIMIT_EXCEEDED for a room that is too large, 502 and 504 where no server could help.
  */
 export async function takeTurn(deps: JoinDeps, turn: Turn): Promise<EventId | undefined> {
   const { store } = deps
@@ -183,7 +172,7 @@ async function goOnWithout(deps: JoinDeps, job: Job, error: MatrixError): Promis
 
 /**
  * Has another server let a user in whom no user of this one may invite, into a room that this server is in: the join with all
- * signatures, for the room to receive. Errors as for `joinRoom`.
+ * signatures, for the room to receive. Errors as for `takeTurn`.
  */
 export async function joinWithHelp(
   deps: HandshakeDeps & Pick<SendJoinDeps, 'limits'>,

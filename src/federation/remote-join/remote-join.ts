@@ -43,7 +43,7 @@ export class RemoteJoin extends DurableObject<Env> {
 
   /**
    * Joins a user of this server. `evenIfResident` where the room was asked and cannot let the user in. A user who asks again
-   * meanwhile gets the answer of the same join; others wait, and then find the room here. Errors as `joinRoom`.
+   * meanwhile gets the answer of the same join; others wait, and then find the room here. Errors as `takeTurn`.
    */
   async join(request: JoinRequest, evenIfResident: boolean): Promise<JoinAnswer> {
     const { userId } = request

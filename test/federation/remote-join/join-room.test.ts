@@ -3,8 +3,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { FederationCall } from '../../../src/federation/client/request.ts'
 import { jobStore, type JoinRequest } from '../../../src/federation/remote-join/join-job.ts'
-import { type JoinDeps, joinRoom } from '../../../src/federation/remote-join/join-room.ts'
-import { openSpool } from '../../../src/federation/remote-join/spool.ts'
+import { giveUp, type JoinDeps, newJob, takeTurn } from '../../../src/federation/remote-join/join-room.ts'
+import { openSpool, spoolLimits } from '../../../src/federation/remote-join/spool.ts'
+import { startTurn } from '../../../src/federation/remote-join/turn.ts'
 import { MatrixError } from '../../../src/errors.ts'
 import { eventIdOf } from '../../../src/matrix/event-hash.ts'
 import { countersignEvent } from '../../../src/matrix/event-signature.ts'
@@ -39,6 +40,12 @@ interface Answers {
   readonly send?: (join: JsonObject) => JsonObject | Response
 }
 
+interface Staging {
+  readonly eventsPerBatch?: number
+  /** Called before a batch is handed to the room. */
+  readonly onStage?: () => void
+}
+
 /** What a server in the room would answer. */
 const honest = (room: FakeRoom, changes: JsonObject = {}): JsonObject => ({
   origin: resident.serverName,
@@ -47,16 +54,29 @@ const honest = (room: FakeRoom, changes: JsonObject = {}): JsonObject => ({
   ...changes,
 })
 
+/** Goes on with a join until it is over. */
+async function goOn(deps: JoinDeps) {
+  for (;;) {
+    const eventId = await takeTurn(deps, startTurn())
+    if (eventId !== undefined) return eventId
+  }
+}
+
 /** Joins bob through servers that answer alike unless told otherwise. What they were asked is noted. */
 async function join(
   room: FakeRoom,
   { make = () => room.template(bob), send = () => honest(room) }: Answers = {},
   limits: Partial<JoinDeps['limits']> = {},
+  { eventsPerBatch = spoolLimits.eventsPerBatch, onStage = () => undefined }: Staging = {},
 ) {
+  const sql = memorySql()
+  const tables = () => ({
+    store: jobStore(sql),
+    spool: openSpool(sql, { ...spoolLimits, eventsPerBatch }),
+  })
   const asked: FederationCall[] = []
   const refused: string[] = []
   const stub = await server.room(room.roomId)
-  const sql = memorySql()
   const request: JoinRequest = {
     roomId: room.roomId,
     userId: bob,
@@ -87,13 +107,15 @@ async function join(
       kept: async () => keys,
       atOnce: 6,
     },
-    store: jobStore(sql),
-    spool: openSpool(sql),
+    ...tables(),
     limits: { stateEvents: 1000, idleMs: 5000, ...limits },
     onRefused: (_, n, reason) => refused.push(`${n} ${reason}`),
     room: {
       beginJoin: async (...args) => await stub.beginJoin(...args),
-      stageEvents: async (...args) => await stub.stageEvents(...args),
+      stageEvents: async (...args) => {
+        onStage()
+        return await stub.stageEvents(...args)
+      },
       abandonJoin: async () => await stub.abandonJoin(),
       completeJoin: async (completed) => {
         try {
@@ -105,9 +127,13 @@ async function join(
       },
     },
   }
-  const joined = joinRoom(deps, request)
+  deps.store.save(newJob(request))
+  const joined = goOn(deps)
   return {
     joined,
+    deps,
+    /** As another object sees the join that finds it written down. */
+    found: (): JoinDeps => ({ ...deps, ...tables() }),
     asked,
     refused,
     sent: () => asked.find(({ path }) => path.includes('/send_join/'))?.content,
@@ -166,6 +192,48 @@ describe.each(versions)('a room of version %s', (version) => {
     const half = await join(room, { send: () => new Response(JSON.stringify(honest(room)).slice(0, -50)) })
     await expect(half.joined).rejects.toEqual(failure(502, 'M_UNKNOWN', /resident.test/))
     expect(Object.values(await currentState(room))).toEqual([])
+    await (
+      await join(room)
+    ).joined
+    expect(Object.values(await currentState(room))).toHaveLength(room.stateIds().length + 1)
+  })
+})
+
+describe('a join that breaks off', () => {
+  /** Breaks off at the third batch. */
+  async function broken() {
+    const room = fakeRoom(resident, '11')
+    for (let i = 0; i < 30; i += 1) room.join(userOf(resident, `u${i}`))
+    let calls = 0
+    const onStage = () => {
+      calls += 1
+      if (calls === 3) throw new Error('the machine is gone')
+    }
+    const first = await join(room, {}, {}, { eventsPerBatch: 10, onStage })
+    await expect(first.joined).rejects.toThrow('the machine is gone')
+    return { room, first, calls: () => calls }
+  }
+
+  it('goes on behind what the room has, without asking the other server again', async () => {
+    const { room, first, calls } = await broken()
+    // Whoever finds it knows what is written down, and nothing else.
+    const id = await goOn(first.found())
+    const ids = Object.values(await currentState(room)).toSorted()
+    expect(ids).toEqual([...room.stateIds(), id].toSorted())
+    expect(calls()).toBe(1 + Math.ceil(room.authChain().length / 10) + Math.ceil(room.state().length / 10))
+    expect(first.asked).toHaveLength(2)
+  })
+
+  it('leaves nothing behind once it is given up, and the user is out of the room again', async () => {
+    const { room, first } = await broken()
+    const stub = await server.room(room.roomId)
+    await expect(stub.describe()).resolves.toMatchObject({ state: {} })
+    const job = first.deps.store.load()
+    if (!job) throw new Error('there is no job')
+    await giveUp(first.deps, job)
+    expect(first.asked.at(-1)?.path).toContain('/make_leave/')
+    // The room is one that nobody here knows.
+    await expect(stub.describe()).rejects.toThrow()
     await (
       await join(room)
     ).joined
