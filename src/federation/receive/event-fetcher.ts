@@ -1,13 +1,14 @@
 // The EventFetcher: one Durable Object a room, which asks other servers for what waiting events of the room build upon. One
 // run at a time, whoever sends how much; what a run leaves over stays in the room's table, whose alarm calls again. It keeps
-// nothing of its own but the name of the room while a run is due.
+// nothing of its own but the id of its room.
 
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../../env.ts'
 import type { RoomId } from '../../matrix/event.ts'
+import { migrate } from '../../storage/durable-migrations.ts'
 import { completePending } from './complete-pending.ts'
 
-const roomKey = 'room_id'
+const migrations = [{ id: '0001-room', sql: 'CREATE TABLE room (room_id TEXT PRIMARY KEY) WITHOUT ROWID' }]
 
 export class EventFetcher extends DurableObject<Env> {
   #last: Promise<void> = Promise.resolve()
@@ -29,14 +30,17 @@ export class EventFetcher extends DurableObject<Env> {
 
   /** Has `complete` run soon, for a caller that cannot wait. */
   async resume(roomId: RoomId): Promise<void> {
-    await this.ctx.storage.put(roomKey, roomId)
-    await this.ctx.storage.setAlarm(Date.now())
+    const { storage } = this.ctx
+    migrate(storage, migrations)
+    storage.sql.exec('INSERT OR IGNORE INTO room VALUES (?)', roomId)
+    await storage.setAlarm(Date.now())
   }
 
   override async alarm(): Promise<void> {
-    const roomId = await this.ctx.storage.get<RoomId>(roomKey)
-    if (roomId === undefined) return
+    // Alarms do not tell whose they are. Written by `resume` alone.
+    const { room_id: roomId } = this.ctx.storage.sql
+      .exec<{ room_id: RoomId }>('SELECT room_id FROM room')
+      .one()
     await this.complete(roomId)
-    await this.ctx.storage.deleteAll()
   }
 }
