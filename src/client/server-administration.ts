@@ -43,9 +43,7 @@ export function serverAdministrationRoutes(app: App): void {
   }
 
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3adminwhoisuserid
-  for (const version of ['v3', 'r0']) {
-    app.get(`/_matrix/client/${version}/admin/whois/:userId`, requireSession(), (c) => whois(c))
-  }
+  app.get('/_matrix/client/v3/admin/whois/:userId', requireSession(), (c) => whois(c))
 }
 
 /** The account that a path names. M_INVALID_PARAM, M_NOT_FOUND, M_FORBIDDEN for other administrators. */

@@ -94,23 +94,19 @@ export function comparePlaces(order: 'recent' | 'rank'): (a: SearchPlace, b: Sea
 function candidates(room: RoomContext, { words, keys }: RoomSearch): StoredEvent[] {
   // oxlint-disable-next-line no-control-regex
   const plain = words.filter((word) => /^[\x20-\x7e]+$/.test(word)).sort((a, b) => b.length - a.length)[0]
-  const pattern = plain === undefined ? '%' : `%${escapeLike(JSON.stringify(plain).slice(1, -1))}%`
+  const text = plain === undefined ? '' : JSON.stringify(plain).slice(1, -1)
   return room.sql
     .exec<EventRow>(
       `SELECT * FROM events
-       WHERE status = 0 AND json LIKE ?1 ESCAPE '\\'
+       WHERE status = 0 AND (?1 = '' OR instr(lower(json), ?1) > 0)
          AND json_extract(json, '$.type') IN (SELECT value FROM json_each(?2))
        ORDER BY eid DESC LIMIT ?3`,
-      pattern,
+      text,
       JSON.stringify(keys.map((key) => typeOfKey[key])),
       mostCandidates,
     )
     .toArray()
     .map((row) => storedEvent(room, row))
-}
-
-function escapeLike(text: string): string {
-  return text.replaceAll(/[\\%_]/g, (character) => `\\${character}`)
 }
 
 /** How well an event matches: 0 for not at all, else what share of its words are meant. */

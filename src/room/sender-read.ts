@@ -76,8 +76,8 @@ function newestAddressed(
 function lastPosition(room: RoomContext, serverName: ServerName): number {
   const rows = room.sql.exec<{ userId: string; position: number }>(
     `SELECT slots.state_key AS userId, max(state.pos) AS position FROM slots JOIN state USING (slot)
-     WHERE slots.type = 'm.room.member' AND slots.state_key LIKE ? GROUP BY slot`,
-    `%:${serverName}`,
+     WHERE slots.type = 'm.room.member' AND substr(slots.state_key, -length(?1)) = ?1 GROUP BY slot`,
+    `:${serverName}`,
   )
   let last = 0
   for (const { userId, position } of rows) {

@@ -88,8 +88,8 @@ function serverMemberships(room: RoomContext, serverName: ServerName): ServerMem
   const rows = room.sql
     .exec<{ slot: number; userId: string; pos: number; membership: string | null }>(
       `SELECT slots.slot, slots.state_key AS userId, state.pos, state.membership FROM slots JOIN state USING (slot)
-       WHERE slots.type = 'm.room.member' AND slots.state_key LIKE ? ORDER BY state.pos`,
-      `%:${serverName}`,
+       WHERE slots.type = 'm.room.member' AND substr(slots.state_key, -length(?1)) = ?1 ORDER BY state.pos`,
+      `:${serverName}`,
     )
     .toArray()
     .filter(({ userId }) => isOf(userId, serverName))

@@ -62,6 +62,12 @@ test('events are found by their words, whatever their case and whatever stands a
     'The Pear Room',
   ])
   expect(bodies(await search(alice, 'pear', { keys: ['content.name'] }))).toEqual(['The Pear Room'])
+  const long = 'Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft'
+  const plain = 'x'.repeat(100)
+  for (const body of [long, plain]) {
+    await alice.send(roomId, text(body))
+    expect(bodies(await search(alice, body))).toEqual([body])
+  }
   expect(bodies(await search(alice, 'nothing'))).toEqual([])
   expect((await search(alice, 'apple')).highlights.toSorted()).toEqual(['apple', 'apples'])
 })

@@ -340,3 +340,24 @@ describe('the event closest to a time', () => {
     expect(latest.status).toBe(200)
   })
 })
+
+test('a server may have a long name', async () => {
+  const long = await askingServer(server, `${'a-name-as-long-as-names-may-be.'.repeat(4)}test`)
+  const roomId = await alice.createRoom({
+    preset: 'public_chat',
+    room_version: version,
+    initial_state: [
+      { type: 'm.room.history_visibility', state_key: '', content: { history_visibility: 'joined' } },
+    ],
+  })
+  const { eventId } = await long.join(roomId, long.user('bob'))
+  const said = await alice.send(roomId, { body: 'said' })
+  const query = `v=${encodeURIComponent(said)}&limit=10`
+  const answer = await long.ask<{ pdus: JsonObject[] }>(
+    'GET',
+    `${federation}/v1/backfill/${encodeURIComponent(roomId)}?${query}`,
+  )
+  expect(answer.status).toBe(200)
+  expect(answer.body.pdus.map(idOf)).toContain(said)
+  expect(answer.body.pdus.map(idOf)).toContain(eventId)
+})
