@@ -4,6 +4,7 @@ import { armAlarm } from './arm-alarm.ts'
 import { giveUpBacklog } from './catch-up.ts'
 import type { Destination, Sender } from './context.ts'
 import { dropFleeting } from './edus.ts'
+import { writeAllKept } from './kept-edus.ts'
 
 const minute = 60_000
 const longestDelay = 24 * 60 * minute
@@ -42,6 +43,7 @@ export function noteFailure(sender: Sender, destination: Destination, error: str
   dropFleeting(destination.edus)
   sender.deps.transact(() => {
     if (now() - destination.failingSince >= longestBacklogMs) giveUpBacklog(sender, destination)
+    writeAllKept(sender, destination)
     writeStanding(sender, destination)
   })
   armAlarm(sender, destination.retryAt)

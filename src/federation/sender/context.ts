@@ -2,7 +2,7 @@
 
 import type { EventId, RoomId, ServerName } from '../../matrix/event.ts'
 import type { JsonObject } from '../../matrix/json.ts'
-import type { EduQueue } from './edus.ts'
+import type { EduQueue, KeyEdu } from './edus.ts'
 
 export interface TransactionAnswer {
   readonly status: number
@@ -81,6 +81,10 @@ export interface Destination {
   /** What comes after the transaction in flight, by number. */
   queue: OutboxEvent[]
   readonly edus: EduQueue
+  /** EDUs that must not be lost, in order. */
+  readonly kept: Map<string, KeyEdu>
+  /** The keys of those that are on disk. */
+  readonly keptOnDisk: Set<string>
   /** How often it failed in a row; 0 while all is well. */
   failures: number
   /** How many of the quick retries the transaction in flight has used up, as far as memory knows. */

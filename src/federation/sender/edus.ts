@@ -1,4 +1,5 @@
-// What goes to other servers beside events: EDUs, one registry of their kinds. They are kept in memory alone.
+// What goes to other servers beside events: EDUs, one registry of their kinds. Those of the registry are kept in
+// memory alone.
 // Specification: server-server API, "EDUs", "Typing Notifications", "Receipts".
 
 import type { EventId, RoomId, UserId } from '../../matrix/event.ts'
@@ -24,6 +25,14 @@ export interface ReceiptEdu {
   readonly ts: number
   /** Absent for unthreaded receipts. */
   readonly threadId?: string
+}
+
+/** A change of a local user's keys or devices, for servers that are named: see kept-edus.ts. */
+export interface KeyEdu {
+  readonly type: 'm.device_list_update' | 'm.signing_key_update'
+  /** A newer one of the same type and key replaces an older one that was not sent yet. */
+  readonly key: string
+  readonly content: JsonObject
 }
 
 /** Contents of EDUs, each with the keys of what it says. */

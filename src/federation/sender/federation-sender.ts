@@ -12,7 +12,8 @@ import { federationRequest } from '../client/request.ts'
 import { onAlarm } from './alarm.ts'
 import type { Sender, SenderDeps } from './context.ts'
 import { type DestinationStanding, failingDestinations, listDestinations } from './destinations.ts'
-import type { OutgoingEdu } from './edus.ts'
+import type { KeyEdu, OutgoingEdu } from './edus.ts'
+import { tellKeys } from './tell-keys.ts'
 import { openSender } from './load.ts'
 import { senderMigrations } from './schema.ts'
 import { tell, tellEdu, type ToldEvent } from './tell.ts'
@@ -46,6 +47,11 @@ export class FederationSender extends DurableObject<Env> {
   /** Takes over something of a local user for the other servers of a room. Resolves to whether there are any. */
   async tellEdu(edu: OutgoingEdu): Promise<boolean> {
     return await this.#work(async (sender) => await tellEdu(sender, edu))
+  }
+
+  /** Takes over changes of keys and devices for some servers, in order. */
+  tellKeys(servers: readonly ServerName[], edus: readonly KeyEdu[]): void {
+    this.#work((sender) => tellKeys(sender, servers, edus))
   }
 
   /** Tries a destination now that was heard of, if it is backing off. */

@@ -2,6 +2,7 @@
 
 import type { ServerName } from '../../matrix/event.ts'
 import type { Destination, Sender, SenderDeps } from './context.ts'
+import type { KeyEdu } from './edus.ts'
 import { loadOutbox } from './outbox.ts'
 import { markReady, pump } from './work.ts'
 
@@ -55,9 +56,22 @@ export function openSender(deps: SenderDeps, alarmAt: number | 'now' | undefined
   sender.writtenMark = rows.reduce((highest, { mark }) => Math.max(highest, mark), writtenMark(deps))
   for (const row of rows) loadDestination(sender, row, alarmAt === undefined)
   loadOutbox(sender)
+  loadKept(sender)
   for (const destination of sender.byId.values()) markReady(sender, destination)
   pump(sender)
   return sender
+}
+
+function loadKept(sender: Sender): void {
+  const rows = sender.deps.sql.exec<{ destination: number; key: string; json: string }>(
+    'SELECT destination, key, json FROM kept_edus ORDER BY destination, seq',
+  )
+  for (const { destination: id, key, json } of rows) {
+    const destination = sender.byId.get(id)
+    // Written by `writeKept` alone.
+    destination?.kept.set(key, JSON.parse(json) as KeyEdu)
+    destination?.keptOnDisk.add(key)
+  }
 }
 
 function writtenMark({ sql }: SenderDeps): number {
@@ -109,6 +123,8 @@ function blank(id: number, name: ServerName, cursor: number): Destination {
     flight: undefined,
     queue: [],
     edus: new Map(),
+    kept: new Map(),
+    keptOnDisk: new Set(),
     failures: 0,
     quickRetries: 0,
     failingSince: 0,

@@ -54,4 +54,17 @@ export const senderMigrations: readonly DurableMigration[] = [
       CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     `,
   },
+  {
+    id: '0002-kept-edus',
+    sql: `
+      -- EDUs that must not be lost, of destinations that fail. json is a KeyEdu.
+      CREATE TABLE kept_edus (
+        destination INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        json TEXT NOT NULL,
+        PRIMARY KEY (destination, key)
+      ) WITHOUT ROWID;
+    `,
+  },
 ]

@@ -5,6 +5,7 @@ import type { EventId } from '../../matrix/event.ts'
 import { fetchMissed, missedRooms, noteMadeGood, type MissedNews } from './catch-up.ts'
 import { acknowledgedMark, type Destination, type Flight, type OutboxEvent, type Sender } from './context.ts'
 import { takeEdus } from './edus.ts'
+import { takeKept } from './kept-edus.ts'
 import { keepText, release } from './outbox.ts'
 
 /** At most 50 PDUs and 100 EDUs a transaction. */
@@ -108,13 +109,14 @@ function assemble(
   upTo: number,
 ): Flight | undefined {
   const { now, serverName } = sender.deps
-  const edus = takeEdus(destination.edus, now(), mostEdus)
+  const kept = takeKept(sender, destination, mostEdus)
+  const edus = [...kept, ...takeEdus(destination.edus, now(), mostEdus - kept.length)]
   if (pdus.length === 0 && edus.length === 0) return undefined
   // Grows, also over a loss of this database: receivers remember the ids that they have seen.
   sender.txn = Math.max(sender.txn + 1, now())
   const head = { origin: serverName, origin_server_ts: now(), ...(edus.length > 0 ? { edus } : {}) }
   const body = `${JSON.stringify(head).slice(0, -1)},"pdus":[${pdus.join(',')}]}`
-  const flight: Flight = { txn: sender.txn, upTo, body, durable: pdus.length > 0 }
+  const flight: Flight = { txn: sender.txn, upTo, body, durable: pdus.length + kept.length > 0 }
   destination.flight = flight
   if (flight.durable) writeFlight(sender, destination, flight)
   return flight

@@ -20,8 +20,8 @@ export function markReady(sender: Sender, destination: Destination): void {
 }
 
 /** Whether there is something to do for a destination that must not be lost. */
-export function hasWork({ flight, queue, catchingUp, missed }: Destination): boolean {
-  return flight?.durable === true || queue.length > 0 || (catchingUp && missed?.size !== 0)
+export function hasWork({ flight, queue, kept, catchingUp, missed }: Destination): boolean {
+  return flight?.durable === true || queue.length + kept.size > 0 || (catchingUp && missed?.size !== 0)
 }
 
 /** Serves those in the line, as many at once as there are connections. */
