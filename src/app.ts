@@ -12,11 +12,14 @@ import { accountPasswordRoutes } from './client/account-password.ts'
 import { administrativeContactRoutes } from './client/administrative-contact.ts'
 import { authFallbackRoutes } from './client/auth-fallback.ts'
 import { capabilitiesRoutes } from './client/capabilities.ts'
+import { crossSigningRoutes } from './client/cross-signing.ts'
 import { deviceRoutes } from './client/devices.ts'
 import { eventByTimestampRoutes } from './client/event-by-timestamp.ts'
 import { eventContextRoutes } from './client/event-context.ts'
 import { filterRoutes } from './client/filter.ts'
 import { keyBackupRoutes } from './client/key-backup.ts'
+import { keysQueryRoutes } from './client/keys-query.ts'
+import { keysUploadRoutes } from './client/keys-upload.ts'
 import { loginFallbackRoutes } from './client/login-fallback.ts'
 import { loginRoutes } from './client/login.ts'
 import { logoutRoutes } from './client/logout.ts'
@@ -25,8 +28,8 @@ import { presenceRoutes } from './client/presence.ts'
 import { profileRoutes } from './client/profile.ts'
 import { pushRuleRoutes } from './client/push-rules.ts'
 import { pusherRoutes } from './client/pushers.ts'
-import { refreshRoutes } from './client/refresh.ts'
 import { relationRoutes } from './client/relations.ts'
+import { refreshRoutes } from './client/refresh.ts'
 import { registerRoutes } from './client/register.ts'
 import { roomEventRoutes } from './client/room-event.ts'
 import { roomMembersRoutes } from './client/room-members.ts'
@@ -92,7 +95,10 @@ export function createApp(): App {
   eventByTimestampRoutes(app)
   eventContextRoutes(app)
   filterRoutes(app)
+  crossSigningRoutes(app)
   keyBackupRoutes(app)
+  keysQueryRoutes(app)
+  keysUploadRoutes(app)
   loginFallbackRoutes(app)
   loginRoutes(app)
   logoutRoutes(app)

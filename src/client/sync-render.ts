@@ -3,6 +3,7 @@
 
 import { roomStub, type Env } from '../env.ts'
 import type { DeviceLists } from '../hub/device-lists.ts'
+import type { KeyCounts } from '../hub/one-time-keys.ts'
 import type { PresenceEvent } from '../hub/presence.ts'
 import type { JoinedRoom, LeftRoom, OfferedRoom, SyncPlan } from '../hub/sync.ts'
 import { allowsRoom, compileEventFilter } from '../matrix/filter-match.ts'
@@ -58,6 +59,12 @@ export async function renderSync(env: Env, view: SyncView, plan: SyncPlan): Prom
     ...deviceLists(plan.deviceLists),
   ]
   return { content: parts.length > 0, text: parts.map((part) => `,${part}`).join('') }
+}
+
+/** How many keys the device has, which goes with every answer. Members as JSON text, each with a comma before it. */
+export function renderKeyCounts({ oneTime, unusedFallback }: KeyCounts): string {
+  const counts = `"device_one_time_keys_count":${JSON.stringify(oneTime)}`
+  return `,${counts},"device_unused_fallback_key_types":${JSON.stringify(unusedFallback)}`
 }
 
 function deviceLists({ changed, left }: DeviceLists): string[] {

@@ -8,11 +8,12 @@ import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { queryParams } from '../http/json-body.ts'
 import { requireSession, type Session } from '../http/session.ts'
+import type { KeyCounts } from '../hub/one-time-keys.ts'
 import type { SyncPlan } from '../hub/sync.ts'
-import type { SyncPosition, SyncRequest } from '../hub/sync-request.ts'
+import { keyCountsMark, type SyncPosition, type SyncRequest } from '../hub/sync-request.ts'
 import { formatSyncToken, parseSyncToken } from '../hub/sync-token.ts'
 import { type Filter, FilterError, parseFilter } from '../matrix/filter.ts'
-import { renderSync, type SyncView } from './sync-render.ts'
+import { renderKeyCounts, renderSync, type SyncView } from './sync-render.ts'
 
 // Longer polls gain nothing and are cut by networks on the way.
 const longestTimeout = 120_000
@@ -96,6 +97,7 @@ interface SyncOptions extends Pick<SyncRequest, 'setPresence'> {
 async function sync(env: Env, session: Session, view: SyncView, options: SyncOptions): Promise<string> {
   const deadline = Date.now() + options.timeout
   let { since } = options
+  let keyCounts: KeyCounts | undefined
   for (;;) {
     const request: SyncRequest = {
       userId: session.userId,
@@ -107,11 +109,12 @@ async function sync(env: Env, session: Session, view: SyncView, options: SyncOpt
       ...(options.setPresence ? { setPresence: options.setPresence } : {}),
     }
     const remaining = since && !options.fullState ? deadline - Date.now() : 0
-    const plan = await poll(env, session.shard, request, remaining)
+    const plan = await poll(env, session.shard, request, remaining, (counts) => (keyCounts = counts))
+    keyCounts = plan?.keyCounts ?? keyCounts
     const next = formatSyncToken(plan?.next ?? since ?? { log: 0, ephemeral: 0 })
     const body = plan && !plan.idle ? await renderSync(env, view, plan) : undefined
     if (body?.content || !since || options.fullState || deadline - Date.now() <= 0) {
-      return `{"next_batch":"${next}"${body?.text ?? ''}}`
+      return `{"next_batch":"${next}"${body?.text ?? ''}${keyCounts ? renderKeyCounts(keyCounts) : ''}}`
     }
     // A socket that was dropped is not opened again at once.
     if (!plan) await scheduler.wait(Math.min(droppedPauseMs, Math.max(0, deadline - Date.now())))
@@ -126,6 +129,7 @@ async function poll(
   shard: number,
   request: SyncRequest,
   timeout: number,
+  onKeyCounts: (counts: KeyCounts) => void,
 ): Promise<SyncPlan | undefined> {
   const hub = hubStub(env, shard)
   if (timeout <= 0) return parsePlan(await hub.planSync(request))
@@ -133,7 +137,9 @@ async function poll(
   const response = await hub.fetch(url, { headers: { Upgrade: 'websocket' } })
   const socket = response.webSocket
   if (!socket) return parsePlan(await response.text())
-  const text = await nextMessage(socket, timeout)
+  const text = await nextMessage(socket, timeout, onKeyCounts)
+  // Too large for a message.
+  if (text === '') return parsePlan(await hub.planSync(request))
   return text === undefined ? undefined : parsePlan(text)
 }
 
@@ -143,12 +149,21 @@ function parsePlan(text: string): SyncPlan {
 }
 
 /** The first message, or undefined when the time is up or the socket is dropped: then the caller asks again. */
-async function nextMessage(socket: WebSocket, timeout: number): Promise<string | undefined> {
+async function nextMessage(
+  socket: WebSocket,
+  timeout: number,
+  onKeyCounts: (counts: KeyCounts) => void,
+): Promise<string | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined
   try {
     return await new Promise<string | undefined>((resolve) => {
       timer = setTimeout(() => resolve(undefined), timeout)
-      socket.addEventListener('message', ({ data }) => resolve(typeof data === 'string' ? data : undefined))
+      socket.addEventListener('message', ({ data }) => {
+        if (typeof data !== 'string') return resolve(undefined)
+        if (!data.startsWith(keyCountsMark)) return resolve(data)
+        // Written by this server's own Hub.
+        onKeyCounts(JSON.parse(data.slice(keyCountsMark.length)) as KeyCounts)
+      })
       socket.addEventListener('close', () => resolve(undefined))
       socket.addEventListener('error', () => resolve(undefined))
       socket.accept()

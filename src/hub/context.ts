@@ -1,13 +1,15 @@
 // What the functions of the Hub work on: its SQLite and the one counter that orders everything a user can be told.
 
 import { config } from '../config.ts'
-import type { Env } from '../env.ts'
+import { type Env, hubStub } from '../env.ts'
 
 export interface HubContext {
   readonly sql: SqlStorage
   readonly storage: DurableObjectStorage
   readonly env: Env
   readonly serverName: string
+  /** The shards beside this one. */
+  readonly otherShards: readonly number[]
   readonly now: () => number
   /** How many rooms one answer of /sync may ask: each is a subrequest. */
   readonly roomsPerSync: number
@@ -30,6 +32,9 @@ export function openHub(ctx: DurableObjectState, env: Env): HubContext {
     storage,
     env,
     serverName: config(env).serverName,
+    otherShards: Array.from({ length: config(env).hubShards }, (_, shard) => shard).filter(
+      (shard) => !hubStub(env, shard).id.equals(ctx.id),
+    ),
     now: Date.now,
     roomsPerSync: config(env).roomsPerSync,
     sockets: (tag) => ctx.getWebSockets(tag),
@@ -64,7 +69,9 @@ function lastPosition(sql: SqlStorage): number {
          ifnull((SELECT max(pos) FROM log), 0),
          ifnull((SELECT max(pos) FROM account_data), 0),
          ifnull((SELECT max(pos) FROM receipts), 0),
-         ifnull((SELECT max(pos) FROM to_device), 0)) AS pos`,
+         ifnull((SELECT max(pos) FROM to_device), 0),
+         ifnull((SELECT max(pos) FROM device_lists), 0),
+         ifnull((SELECT max(pos) FROM user_signatures), 0)) AS pos`,
     )
     .one()
   return row.pos

@@ -1,15 +1,23 @@
-// Whose device lists a client must fetch anew, because they came to share a room with it or ceased to.
+// Whose device lists a client must fetch anew: their keys changed, or they came to share a room with it, or ceased to.
+// Each list has the position of its last change in the order of the log.
 // Specification: client-server API, "Tracking the device list for a user"; "Extensions to /sync" of encryption.
 
 import type { UserId } from '../matrix/event.ts'
 import type { HubContext } from './context.ts'
-import { userIdOf } from './interned.ts'
+import { findUser, userIdOf } from './interned.ts'
+import { signedSince } from './key-signatures.ts'
 import { joinedMembers, usersSharing } from './members.ts'
+import { otherMembers, othersLost, othersSharing, sharesWithOther } from './other-members.ts'
 import type { RoomChange } from './sync-rooms.ts'
 
 export interface DeviceLists {
   readonly changed: readonly UserId[]
   readonly left: readonly UserId[]
+}
+
+/** With those of `changed` who came into the user's sight. */
+export interface DeviceListsNews extends DeviceLists {
+  readonly newlySeen: readonly UserId[]
 }
 
 // A longer window is not read: then everybody may have changed.
@@ -22,30 +30,77 @@ export function deviceListsSince(
   since: number,
   upTo: number,
   changes: readonly RoomChange[],
-): DeviceLists {
-  const touched = upTo - since > longestScan ? usersSharing(hub, uid) : touchedUsers(hub, uid, since, upTo)
+): DeviceListsNews {
+  const view = viewOf(hub, uid)
+  const moved = new Set(upTo - since > longestScan ? view.all() : movedUsers(hub, uid, since, upTo))
   for (const change of changes) {
     // A room that the user came into or went out of concerns all who are in it.
     const entered = change.membership === 'join' && change.from === undefined
     const exited = change.membership !== 'join' && change.wasJoined
-    if (entered || exited) for (const other of joinedMembers(hub, change.rid).keys()) touched.add(other)
+    if (entered) for (const other of membersOf(hub, change.rid)) moved.add(other)
+    if (exited) for (const other of view.lost(change.rid)) moved.add(other)
   }
-  touched.delete(uid)
-  const sharing = touched.size === 0 ? touched : usersSharing(hub, uid)
-  const names = (keep: (other: number) => boolean) =>
-    [...touched].filter(keep).map((other) => userIdOf(hub, other))
-  return { changed: names((other) => sharing.has(other)), left: names((other) => !sharing.has(other)) }
+  const own = userIdOf(hub, uid)
+  const newlySeen = [...moved].filter((other) => other !== own && view.shares(other))
+  const left = [...moved].filter((other) => other !== own && !view.shares(other))
+  const rekeyed = changedLists(hub, since, upTo).filter((other) => other === own || view.shares(other))
+  const changed = new Set([...newlySeen, ...rekeyed, ...signedSince(hub, uid, since, upTo)])
+  // The user's other devices may want to know where they are now.
+  if (moved.has(own)) changed.add(own)
+  return { changed: [...changed], left, newlySeen }
+}
+
+/** Whom a user shares a room with, asked for as needed. */
+function viewOf(hub: HubContext, uid: number) {
+  let here: Set<number> | undefined
+  const sharers = () => (here ??= usersSharing(hub, uid))
+  const known = new Map<UserId, boolean>()
+  const shares = (other: UserId): boolean => {
+    const local = findUser(hub, other)
+    const answer =
+      known.get(other) ?? (local === undefined ? sharesWithOther(hub, uid, other) : sharers().has(local))
+    known.set(other, answer)
+    return answer
+  }
+  return {
+    shares,
+    all: () => [...[...sharers()].map((local) => userIdOf(hub, local)), ...othersSharing(hub, uid)],
+    lost: (rid: number) => [
+      ...othersLost(hub, uid, rid),
+      ...[...joinedMembers(hub, rid).keys()]
+        .map((local) => userIdOf(hub, local))
+        .filter((other) => !shares(other)),
+    ],
+  }
+}
+
+function membersOf(hub: HubContext, rid: number): UserId[] {
+  const local = [...joinedMembers(hub, rid).keys()].map((uid) => userIdOf(hub, uid))
+  return [...local, ...otherMembers(hub, rid)]
 }
 
 /** Users who joined or left a room of this user in the window. */
-function touchedUsers(hub: HubContext, uid: number, since: number, upTo: number): Set<number> {
-  const rows = hub.sql.exec<{ uid: number }>(
-    `SELECT DISTINCT log.uid FROM log
+function movedUsers(hub: HubContext, uid: number, since: number, upTo: number): UserId[] {
+  const rows = hub.sql.exec<{ uid: number | null; other: UserId | null }>(
+    `SELECT DISTINCT log.uid, log.other FROM log
      JOIN user_room AS mine ON mine.rid = log.rid AND mine.uid = ? AND mine.membership = 'join'
-     WHERE log.pos > ? AND log.pos <= ? AND log.uid IS NOT NULL AND (log.prev IS 'join') <> (log.next IS 'join')`,
+     WHERE log.pos > ? AND log.pos <= ? AND (log.prev IS 'join') <> (log.next IS 'join')`,
     uid,
     since,
     upTo,
   )
-  return new Set([...rows].map((row) => row.uid))
+  return [...rows]
+    .filter((row) => row.uid !== uid)
+    .flatMap((row) => (row.uid === null ? (row.other ?? []) : userIdOf(hub, row.uid)))
+}
+
+function changedLists(hub: HubContext, since: number, upTo: number): UserId[] {
+  return hub.sql
+    .exec<{ userId: UserId }>(
+      'SELECT user_id AS userId FROM device_lists WHERE pos > ? AND pos <= ?',
+      since,
+      upTo,
+    )
+    .toArray()
+    .map(({ userId }) => userId)
 }

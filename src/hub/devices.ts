@@ -2,6 +2,7 @@
 // "Relationship between access tokens and devices".
 
 import type { HubContext } from './context.ts'
+import { dropKeys } from './one-time-keys.ts'
 
 export interface Device {
   readonly device_id: string
@@ -18,6 +19,13 @@ export interface NewDevice {
 
 /** Some devices of a user, or all but one, or all. */
 export type DeviceSelection = { readonly only: readonly string[] } | { readonly allBut: string | undefined }
+
+export interface GoneDevice {
+  readonly deviceId: string
+  readonly generation: number
+  /** Whether it had identity keys. */
+  readonly hadKeys: boolean
+}
 
 type DeviceRow = {
   device_id: string
@@ -100,15 +108,11 @@ export function renameDevice(hub: HubContext, uid: number, deviceId: string, dis
   )
 }
 
-/** Deletes devices. Answers which there were. */
-export function deleteDevices(
-  hub: HubContext,
-  uid: number,
-  devices: DeviceSelection,
-): { deviceId: string; generation: number }[] {
+/** Deletes devices and their keys. Answers which there were. */
+export function deleteDevices(hub: HubContext, uid: number, devices: DeviceSelection): GoneDevice[] {
   const all = hub.sql
-    .exec<{ device_id: string; generation: number }>(
-      'SELECT device_id, generation FROM devices WHERE uid = ?',
+    .exec<{ device_id: string; generation: number; has_keys: number }>(
+      'SELECT device_id, generation, keys IS NOT NULL AS has_keys FROM devices WHERE uid = ?',
       uid,
     )
     .toArray()
@@ -118,8 +122,13 @@ export function deleteDevices(
   )
   for (const { device_id: deviceId } of gone) {
     hub.sql.exec('DELETE FROM devices WHERE uid = ? AND device_id = ?', uid, deviceId)
+    dropKeys(hub, uid, deviceId)
   }
-  return gone.map((row) => ({ deviceId: row.device_id, generation: row.generation }))
+  return gone.map((row) => ({
+    deviceId: row.device_id,
+    generation: row.generation,
+    hadKeys: row.has_keys === 1,
+  }))
 }
 
 function asDevice(row: DeviceRow): Device {

@@ -16,19 +16,20 @@ import {
   putAccountData,
   putTag,
 } from './account-data.ts'
+import { deviceListChanged } from './change-device-list.ts'
 import { openHub, type HubContext } from './context.ts'
+import type { DeviceLists } from './device-lists.ts'
 import {
-  createDevice,
-  deleteDevices,
   type Device,
   deviceGeneration,
   type DeviceSelection,
   getDevice,
+  type GoneDevice,
   listDevices,
   type NewDevice,
-  renameDevice,
 } from './devices.ts'
 import { getFilter, storeFilter } from './filters.ts'
+import { keyChanges } from './key-changes.ts'
 import { queueRoomNews, roomPositionAt } from './inbox.ts'
 import { findRoom, findUser, internRoom, internUser } from './interned.ts'
 import {
@@ -46,6 +47,7 @@ import {
   updateKeyBackup,
 } from './key-backup.ts'
 import { keyBackupData, streamBackedUpKeys } from './key-backup-stream.ts'
+import { addDevice, giveName, removeDevices } from './manage-devices.ts'
 import { loginFailed, type LoginStanding, loginStanding, loginSucceeded } from './login-lockout.ts'
 import {
   forgetRoom,
@@ -59,7 +61,6 @@ import {
 } from './members.ts'
 import { presenceContent, type PresenceContent } from './presence.ts'
 import {
-  deviceEnded,
   deviceSynced,
   type PresenceRequest,
   profileChanged,
@@ -68,6 +69,19 @@ import {
   userActive,
   wakeFor,
 } from './set-presence.ts'
+import { claimKeys, type ClaimedKey, type KeyClaim, type KeyCounts } from './one-time-keys.ts'
+import { answerKeyQuery, type KeyQueryRequest } from './query-keys.ts'
+import {
+  applyDeviceListUpdate,
+  applySigningKeyUpdate,
+  type DeviceListUpdate,
+  type FetchedKeys,
+  keepRemoteKeys,
+  type SigningKeyUpdate,
+} from './remote-keys.ts'
+import { uploadKeys, type KeysUpload } from './upload-keys.ts'
+import { type SignatureFailure, type SignedKey, uploadSignatures } from './upload-signatures.ts'
+import { type SigningKeysUpload, uploadSigningKeys } from './upload-signing-keys.ts'
 import { editPushRules, type PushRuleEdit } from './push-rules.ts'
 import { applyRemoteMembership, type RemoteMembership } from './remote-invite.ts'
 import { type ReceiptRequest, setReceipt } from './set-receipt.ts'
@@ -78,7 +92,7 @@ import { parseSyncToken } from './sync-token.ts'
 import { planSync } from './sync.ts'
 import type { SyncRequest } from './sync-request.ts'
 import { setTyping, type TypingRequest } from './set-typing.ts'
-import { acknowledgeToDevice, dropToDevice, receiveToDevice, type ToDeviceRequest } from './to-device.ts'
+import { acknowledgeToDevice, receiveToDevice, type ToDeviceRequest } from './to-device.ts'
 import { dropWaiters, pollSync, requireCurrentDevice, wakeUser } from './waiters.ts'
 
 export class Hub extends DurableObject<Env> {
@@ -227,7 +241,7 @@ export class Hub extends DurableObject<Env> {
   // Devices.
 
   createDevice(userId: UserId, device: NewDevice): number {
-    return createDevice(this.#hub, internUser(this.#hub, userId), device)
+    return addDevice(this.#hub, userId, device)
   }
 
   deviceGeneration(userId: UserId, deviceId: string): number | undefined {
@@ -243,18 +257,56 @@ export class Hub extends DurableObject<Env> {
   }
 
   renameDevice(userId: UserId, deviceId: string, displayName: string): boolean {
-    return renameDevice(this.#hub, internUser(this.#hub, userId), deviceId, displayName)
+    return giveName(this.#hub, userId, deviceId, displayName)
   }
 
-  deleteDevices(userId: UserId, devices: DeviceSelection): { deviceId: string; generation: number }[] {
-    const uid = internUser(this.#hub, userId)
-    const gone = deleteDevices(this.#hub, uid, devices)
-    for (const { deviceId } of gone) {
-      dropWaiters(this.#hub, uid, deviceId)
-      dropToDevice(this.#hub, uid, deviceId)
-      deviceEnded(this.#hub, uid, deviceId)
-    }
-    return gone
+  deleteDevices(userId: UserId, devices: DeviceSelection): GoneDevice[] {
+    return removeDevices(this.#hub, userId, devices)
+  }
+
+  // Keys of end-to-end encryption.
+
+  uploadKeys(upload: KeysUpload): KeyCounts {
+    return uploadKeys(this.#hub, upload)
+  }
+
+  /** Keys by user id, as JSON text of KeyQueryAnswer. */
+  queryKeys(request: KeyQueryRequest): string {
+    return JSON.stringify(answerKeyQuery(this.#hub, request))
+  }
+
+  keepRemoteKeys(fetched: readonly FetchedKeys[]): void {
+    keepRemoteKeys(this.#hub, fetched)
+  }
+
+  claimKeys(claims: readonly KeyClaim[]): ClaimedKey[] {
+    return claimKeys(this.#hub, claims)
+  }
+
+  /** Answers false where the user must authenticate first. */
+  uploadSigningKeys(upload: SigningKeysUpload): boolean {
+    return uploadSigningKeys(this.#hub, upload)
+  }
+
+  uploadSignatures(userId: UserId, keys: readonly SignedKey[]): SignatureFailure[] {
+    return uploadSignatures(this.#hub, userId, keys)
+  }
+
+  /** The users to fetch anew and to forget between two tokens of /sync; undefined where one of them is none. */
+  keyChanges(userId: UserId, from: string, to: string): DeviceLists | undefined {
+    return keyChanges(this.#hub, userId, from, to)
+  }
+
+  deviceListChanged(userId: UserId): void {
+    deviceListChanged(this.#hub, userId)
+  }
+
+  applyDeviceListUpdate(update: DeviceListUpdate): void {
+    applyDeviceListUpdate(this.#hub, update)
+  }
+
+  applySigningKeyUpdate(update: SigningKeyUpdate): void {
+    applySigningKeyUpdate(this.#hub, update)
   }
 
   loginStanding(userId: string): LoginStanding {

@@ -1,12 +1,16 @@
 // What rooms tell this shard: one log row an event, the memberships of its users, the outcome of their push rules.
 // Idempotent: a room repeats what it is not sure about, and what was applied is skipped.
 
+import type { UserId } from '../matrix/event.ts'
+import { announceToRoom } from './announce-keys.ts'
 import { nextPosition, transact, type HubContext } from './context.ts'
 import { findRoom, internRoom, internUser } from './interned.ts'
 import { joinedMembers, forgetMembers } from './members.ts'
 import { notifyOutcome } from './notify.ts'
+import { applyOtherMembers, type OtherMember } from './other-members.ts'
 import { carryRulesOver } from './push-rules.ts'
 import { rememberNews } from './recent-news.ts'
+import { forgetUnshared, keptMembers } from './remote-keys.ts'
 import type { EventNews, MembershipNews, RoomNews } from './room-news.ts'
 import { markNews, wake } from './waiters.ts'
 
@@ -46,21 +50,45 @@ function applyQueued(hub: HubContext, { news, done, failed }: QueuedNews): void 
 }
 
 /** Applies news of a room and wakes those who wait for it. All of it becomes true together. */
-function applyRoomNews(hub: HubContext, { roomId, events }: RoomNews): void {
+function applyRoomNews(hub: HubContext, { roomId, events, members }: RoomNews): void {
   const concerned = new Set<number>()
   const rid = internRoom(hub, roomId)
   const known = appliedUpTo(hub, rid)
   transact(hub, () => {
+    // A shard that was told of events has the members.
+    if (members && known === 0) {
+      applyOtherMembers(
+        hub,
+        rid,
+        members.map((userId) => ({ userId, joined: true })),
+      )
+    }
     for (const news of events) {
       if (news.to <= known) continue
       for (const uid of applyEvent(hub, rid, roomId, news)) concerned.add(uid)
       rememberNews(hub, rid, news)
     }
   })
-  for (const news of events) if (news.to > known) carryRulesOver(hub, rid, roomId, news)
+  const fresh = events.filter(({ to }) => to > known)
+  for (const news of fresh) carryRulesOver(hub, rid, roomId, news)
   rememberApplied(hub, rid, Math.max(known, events.at(-1)?.to ?? 0))
+  for (const news of fresh) shareKeys(hub, rid, news)
   for (const uid of concerned) markNews(hub, uid)
   for (const uid of concerned) wake(hub, uid)
+}
+
+/** What comes of joins and leaves for the keys that are kept of others, and for what others are told. */
+function shareKeys(hub: HubContext, rid: number, { memberships, others = [] }: EventNews): void {
+  forgetUnshared(
+    hub,
+    others.filter(({ joined }) => !joined).map(({ userId }) => userId),
+  )
+  if (memberships.some(({ prev, next }) => prev === 'join' && next !== 'join')) {
+    forgetUnshared(hub, keptMembers(hub, rid))
+  }
+  for (const { userId, prev, next } of memberships) {
+    if (prev !== 'join' && next === 'join') announceToRoom(hub, internUser(hub, userId), rid)
+  }
 }
 
 const applied = new WeakMap<HubContext, Map<number, number>>()
@@ -87,15 +115,36 @@ function rememberApplied(hub: HubContext, rid: number, position: number): void {
 /** Returns the users who have news by this event. */
 function applyEvent(hub: HubContext, rid: number, roomId: string, news: EventNews): number[] {
   const before = joinedMembers(hub, rid)
-  const [first, ...others] = news.memberships.filter((change) => change.prev !== change.next)
+  const changes = news.memberships.filter((change) => change.prev !== change.next)
+  const [first, ...more] = [...changes, ...othersToLog(before.size > 0, news)].map(loggedChange)
   const position = nextPosition(hub)
   insertLog(hub, position, rid, news, first, news.hidden ? null : notifyOutcome(hub, roomId, before, news))
   for (const change of news.memberships) applyMembership(hub, rid, news, change, position)
+  if (news.others) applyOtherMembers(hub, rid, news.others)
   // A resolution can change several memberships at once; each has a row to be found by.
-  for (const change of others) insertMembershipLog(hub, rid, news, change)
+  for (const change of more) insertMembershipLog(hub, rid, news, change)
   if (news.memberships.length > 0) forgetMembers(hub, rid)
   const changed = news.memberships.map(({ userId }) => internUser(hub, userId))
   return [...new Set([...before.keys(), ...changed])]
+}
+
+// Who comes into a room is told of all who are in it: nobody else is there to be told.
+function othersToLog(watched: boolean, { others = [] }: EventNews): readonly OtherMember[] {
+  return watched ? others : []
+}
+
+/** A change as a row of the log has it. */
+interface LoggedChange {
+  readonly user?: UserId
+  readonly other?: UserId
+  readonly prev: string | null
+  readonly next: string | null
+}
+
+function loggedChange(change: MembershipNews | OtherMember): LoggedChange {
+  if ('prev' in change) return { user: change.userId, prev: change.prev, next: change.next }
+  const [prev, next] = change.joined ? [null, 'join'] : ['join', null]
+  return { other: change.userId, prev, next }
 }
 
 function insertLog(
@@ -103,31 +152,34 @@ function insertLog(
   position: number,
   rid: number,
   news: EventNews,
-  change: MembershipNews | undefined,
+  change: LoggedChange | undefined,
   notify: string | null,
 ): void {
   hub.sql.exec(
-    'INSERT INTO log (pos, rid, from_pos, to_pos, event_id, uid, prev, next, notify) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+    `INSERT INTO log (pos, rid, from_pos, to_pos, event_id, uid, other, prev, next, notify)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     position,
     rid,
     news.from,
     news.to,
     news.eventId,
-    change ? internUser(hub, change.userId) : null,
+    change?.user === undefined ? null : internUser(hub, change.user),
+    change?.other ?? null,
     change?.prev ?? null,
     change?.next ?? null,
     notify,
   )
 }
 
-function insertMembershipLog(hub: HubContext, rid: number, news: EventNews, change: MembershipNews): void {
+function insertMembershipLog(hub: HubContext, rid: number, news: EventNews, change: LoggedChange): void {
   hub.sql.exec(
-    'INSERT INTO log (pos, rid, from_pos, to_pos, uid, prev, next) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    'INSERT INTO log (pos, rid, from_pos, to_pos, uid, other, prev, next) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
     nextPosition(hub),
     rid,
     news.to,
     news.to,
-    internUser(hub, change.userId),
+    change.user === undefined ? null : internUser(hub, change.user),
+    change.other ?? null,
     change.prev,
     change.next,
   )

@@ -3,6 +3,7 @@
 
 import type { EventId, RoomId, UserId } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
+import type { OtherMember } from './other-members.ts'
 
 export interface RoomNews {
   readonly roomId: RoomId
@@ -10,6 +11,8 @@ export interface RoomNews {
   readonly events: readonly EventNews[]
   /** Whether other servers are in the room now. */
   readonly federated?: boolean
+  /** Who of other shards and servers was joined before these events, where the shard was told nothing of them. */
+  readonly members?: readonly UserId[]
 }
 
 export interface EventNews {
@@ -30,6 +33,8 @@ export interface EventNews {
   /** The sender's member event as clients see it, for those who load members lazily. */
   readonly senderMember?: JsonObject
   readonly memberships: readonly MembershipNews[]
+  /** Users of other servers and other shards who joined or are no longer joined by this event. */
+  readonly others?: readonly OtherMember[]
   readonly push: PushFacts
 }
 

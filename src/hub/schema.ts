@@ -156,4 +156,61 @@ export const hubMigrations: readonly DurableMigration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: '0005-encryption-keys',
+    sql: `
+      -- Identity keys as uploaded, as canonical JSON, and the signatures that their user made later: a JSON object of
+      -- key id → signature. They go with the device.
+      ALTER TABLE devices ADD COLUMN keys TEXT;
+      ALTER TABLE devices ADD COLUMN key_signatures TEXT;
+
+      -- All one-time and fallback keys of a device: a JSON object, see one-time-keys.ts.
+      CREATE TABLE one_time_keys (
+        uid INTEGER NOT NULL,
+        device_id TEXT NOT NULL,
+        json TEXT NOT NULL,
+        PRIMARY KEY (uid, device_id)
+      ) WITHOUT ROWID;
+
+      -- Cross-signing keys as JSON; master_signatures are those that devices made later.
+      CREATE TABLE cross_signing (
+        uid INTEGER PRIMARY KEY,
+        master TEXT NOT NULL,
+        master_signatures TEXT,
+        self_signing TEXT,
+        user_signing TEXT
+      );
+
+      -- What users have signed of others, for themselves alone: the master key signed_key of target.
+      CREATE TABLE user_signatures (
+        uid INTEGER NOT NULL,
+        target TEXT NOT NULL,
+        signed_key TEXT NOT NULL,
+        signatures TEXT NOT NULL,
+        pos INTEGER NOT NULL,
+        PRIMARY KEY (uid, target)
+      ) WITHOUT ROWID;
+
+      -- The position in the log of the last change of anybody's keys or devices. stream_id: the number of the last update
+      -- told to other servers, or by another server; cached: the keys of a user of another server, as JSON.
+      CREATE TABLE device_lists (
+        user_id TEXT PRIMARY KEY,
+        pos INTEGER NOT NULL,
+        stream_id INTEGER,
+        cached TEXT,
+        stale INTEGER NOT NULL DEFAULT 0
+      ) WITHOUT ROWID;
+      CREATE INDEX device_lists_pos ON device_lists (pos);
+
+      -- Joined users of other servers and other shards.
+      CREATE TABLE other_members (
+        rid INTEGER NOT NULL,
+        user_id TEXT NOT NULL,
+        PRIMARY KEY (rid, user_id)
+      ) WITHOUT ROWID;
+
+      -- As uid, where the membership of such a user changed.
+      ALTER TABLE log ADD COLUMN other TEXT;
+    `,
+  },
 ]

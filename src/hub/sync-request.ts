@@ -26,3 +26,6 @@ export interface SyncPosition {
   /** While more messages to the device wait than an answer takes: the position in the log that they were given up to. */
   readonly toDevice?: number
 }
+
+/** What a message about a device's keys begins with, to a sync that waits; all others are plans, or empty for large ones. */
+export const keyCountsMark = 'keys:'

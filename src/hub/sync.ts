@@ -15,6 +15,7 @@ import { internUser, roomIdOf } from './interned.ts'
 import { deviceListsSince, type DeviceLists } from './device-lists.ts'
 import { ephemeralSequence } from './ephemeral.ts'
 import { blocksInvites } from './invite-permission.ts'
+import { keyCounts, type KeyCounts } from './one-time-keys.ts'
 import { presenceSince, type PresenceEvent } from './presence.ts'
 import { receiptsIn, receiptsSince } from './receipts.ts'
 import { recentNews } from './recent-news.ts'
@@ -38,6 +39,8 @@ export interface SyncPlan {
   readonly deviceLists: DeviceLists
   /** Messages to the device, as JSON text. */
   readonly toDevice: readonly string[]
+  /** What the device has of keys that others can claim. */
+  readonly keyCounts: KeyCounts
   /** Users whose messages are not shown to this one. */
   readonly ignored: readonly string[]
 }
@@ -87,7 +90,9 @@ const nothing = {
 export function planSync(hub: HubContext, request: SyncRequest): SyncPlan {
   const uid = internUser(hub, request.userId)
   const next = { log: hub.position, ephemeral: ephemeralSequence(hub) }
-  if (isIdle(hub, uid, request, next)) return { ...nothing, idle: true, next }
+  if (isIdle(hub, uid, request, next)) {
+    return { ...nothing, idle: true, next, keyCounts: keyCounts(hub, uid, request.deviceId) }
+  }
   const plan = planUpTo(hub, uid, request, next)
   if (!request.since || roomsToAsk(plan) <= hub.roomsPerSync) return plan
   // Too many rooms for one answer: end it where the log names no more of them than can be asked.
@@ -109,7 +114,9 @@ function planUpTo(hub: HubContext, uid: number, request: SyncRequest, end: SyncP
   const scope: Scope = { hub, uid, request, since, upTo: end.log }
   const { changes, given } = withoutSurplus(hub, changedRooms(hub, uid, request, end.log))
   const ignored = ignoredUsers(hub, uid)
-  const deviceLists = request.since ? deviceListsSince(hub, uid, since, end.log, changes) : noDeviceLists
+  const { newlySeen, ...deviceLists } = request.since
+    ? deviceListsSince(hub, uid, since, end.log, changes)
+    : { ...noDeviceLists, newlySeen: [] }
   const invites = offeredRooms(changes, 'invite').filter(
     (room) => !isIgnoredInvite(room, request.userId, ignored),
   )
@@ -130,9 +137,10 @@ function planUpTo(hub: HubContext, uid: number, request: SyncRequest, end: SyncP
     knock: offeredRooms(changes, 'knock'),
     accountData: globalAccountDataSince(hub, uid, since, end.log),
     // Those whose device lists the client must fetch came into its sight, and their presence with them.
-    presence: presenceSince(hub, uid, request.since?.ephemeral, deviceLists.changed),
+    presence: presenceSince(hub, uid, request.since?.ephemeral, newlySeen),
     deviceLists,
     toDevice: toDevice.events,
+    keyCounts: keyCounts(hub, uid, request.deviceId),
     ignored,
   }
   const { changed, left } = plan.deviceLists

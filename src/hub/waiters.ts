@@ -5,8 +5,9 @@ import { MatrixError } from '../errors.ts'
 import type { HubContext } from './context.ts'
 import { deviceGeneration } from './devices.ts'
 import { internUser } from './interned.ts'
+import { keyCounts } from './one-time-keys.ts'
 import { planSync } from './sync.ts'
-import type { SyncRequest } from './sync-request.ts'
+import { keyCountsMark, type SyncRequest } from './sync-request.ts'
 
 // Sockets take messages of 1 MiB.
 const largestMessage = 256 * 1024
@@ -37,6 +38,18 @@ export function wake(hub: HubContext, uid: number): void {
     socket.send(text.length <= largestMessage ? text : '')
     socket.close(1000)
   }
+}
+
+/** Tells the waiting syncs of a device how many keys it has: they say so also when nothing else happens. */
+export function tellKeyCounts(hub: HubContext, uid: number, deviceId: string): void {
+  for (const socket of hub.sockets(waiterTag(uid))) {
+    const request = socket.deserializeAttachment() as SyncRequest | null
+    if (request?.deviceId === deviceId) sendKeyCounts(hub, uid, deviceId, socket)
+  }
+}
+
+function sendKeyCounts(hub: HubContext, uid: number, deviceId: string, socket: WebSocket): void {
+  socket.send(`${keyCountsMark}${JSON.stringify(keyCounts(hub, uid, deviceId))}`)
 }
 
 /** The devices of a user that wait and show the user to be there. */
@@ -82,7 +95,9 @@ export function pollSync(
   const plan = planSync(hub, request)
   if (!plan.idle) return Response.json(plan)
   const { 0: client, 1: server } = new WebSocketPair()
-  accept(server, waiterTag(internUser(hub, request.userId)))
+  const uid = internUser(hub, request.userId)
+  accept(server, waiterTag(uid))
   server.serializeAttachment(request)
+  sendKeyCounts(hub, uid, request.deviceId, server)
   return new Response(null, { status: 101, webSocket: client })
 }

@@ -1,5 +1,5 @@
 // Ephemeral data of other servers, by one table of what is understood. Each says something about its origin's users only.
-// Specification: server-server API, "EDUs", "Typing Notifications", "Receipts".
+// Specification: server-server API, "EDUs", "Typing Notifications", "Receipts", "Device Management".
 
 import { config } from '../../config.ts'
 import { type Env, hubStub, roomStub } from '../../env.ts'
@@ -7,12 +7,15 @@ import { errorMessage, log } from '../../log.ts'
 import type { RoomId, ServerName, UserId } from '../../matrix/event.ts'
 import { parseEventId, parseRoomId, parseUserId } from '../../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, objectProperty, property, stringProperty } from '../../matrix/json.ts'
+import { receiveDeviceListUpdate, receiveSigningKeyUpdate } from './key-edus.ts'
 
 type EduHandler = (env: Env, origin: ServerName, content: JsonObject) => Promise<void>
 
 const handlers = new Map<string, EduHandler>([
   ['m.typing', receiveTyping],
   ['m.receipt', receiveReceipts],
+  ['m.device_list_update', receiveDeviceListUpdate],
+  ['m.signing_key_update', receiveSigningKeyUpdate],
 ])
 
 // How long a remote user counts as typing when their server does not say that they stopped.

@@ -18,6 +18,7 @@ import { serverKeyRoutes } from './server-keys.ts'
 import { spaceRoutes } from './spaces.ts'
 import { thirdPartyInviteRoutes } from './third-party-invites.ts'
 import { transactionRoutes } from './transactions.ts'
+import { userKeysRoutes } from './user-keys.ts'
 import { versionRoutes } from './version.ts'
 
 /** Adds the routes that other servers ask for. */
@@ -39,5 +40,6 @@ export function federationRoutes(app: App): void {
   spaceRoutes(router)
   thirdPartyInviteRoutes(router)
   transactionRoutes(router)
+  userKeysRoutes(router)
   versionRoutes(router)
 }

@@ -1,0 +1,111 @@
+// Changes of the keys and devices of local users, for all who see them: users of this server by their syncs, other servers by
+// EDUs. Updates of a user's device list are numbered by log positions, each naming the one before, so that a server that
+// misses one notices and asks. Specification: server-server API, "Device Management", "End-to-End Encryption".
+
+import { federationSenderStub } from '../env.ts'
+import type { KeyEdu } from '../federation/sender/edus.ts'
+import { errorMessage, log } from '../log.ts'
+import type { ServerName, UserId } from '../matrix/event.ts'
+import type { JsonObject } from '../matrix/json.ts'
+import { moveDeviceList, tellChange, tellOtherHubs } from './change-device-list.ts'
+import { type HubContext, transact } from './context.ts'
+import { crossSigningKeys } from './cross-signing.ts'
+import { lastUpdate } from './device-stream.ts'
+import { type DeviceRow, deviceRows, signedDeviceKeys } from './device-keys.ts'
+import { internUser, userIdOf } from './interned.ts'
+import { serversWith } from './other-members.ts'
+
+/** Tells that devices have other keys or names, or are gone. */
+export function announceDevices(hub: HubContext, userId: UserId, deviceIds: readonly string[]): void {
+  if (deviceIds.length === 0) return
+  const uid = internUser(hub, userId)
+  const edus = transact(hub, () => deviceIds.map((deviceId) => deviceUpdate(hub, uid, userId, deviceId)))
+  spread(hub, uid, userId, edus)
+}
+
+/** The same of devices without keys: clients need not fetch anything anew, but other servers know devices by their names. */
+export function announceKeyless(hub: HubContext, userId: UserId, deviceIds: readonly string[]): void {
+  if (serversWith(hub, internUser(hub, userId)).size > 0) announceDevices(hub, userId, deviceIds)
+}
+
+/** Tells that the cross-signing keys have changed, or the signatures on the master key. */
+export function announceSigningKeys(hub: HubContext, userId: UserId): void {
+  const uid = internUser(hub, userId)
+  moveDeviceList(hub, userId)
+  const { master, selfSigning } = crossSigningKeys(hub, uid, userId)
+  const content: JsonObject = {
+    user_id: userId,
+    ...(master ? { master_key: master } : {}),
+    ...(selfSigning ? { self_signing_key: selfSigning } : {}),
+  }
+  spread(hub, uid, userId, [{ type: 'm.signing_key_update', key: userId, content }])
+}
+
+/**
+ * A user came into a room: servers there that shared no room with them before learn that there is a device list. One update
+ * is enough, since they find that they miss those before it.
+ */
+export function announceToRoom(hub: HubContext, uid: number, rid: number): void {
+  const servers = serversWith(hub, uid, { only: rid })
+  if (servers.size === 0) return
+  const known = serversWith(hub, uid, { but: rid })
+  const fresh = [...servers].filter((name) => !known.has(name))
+  const rows = deviceRows(hub, uid)
+  const row = rows.find(({ keys }) => keys !== null) ?? rows[0]
+  if (fresh.length === 0 || !row) return
+  const userId = userIdOf(hub, uid)
+  const streamId = lastUpdate(hub, userId)
+  const edu =
+    streamId === undefined
+      ? transact(hub, () => deviceUpdate(hub, uid, userId, row.deviceId))
+      : updateEdu(userId, row.deviceId, row, { streamId })
+  void tellServers(hub, userId, fresh, [edu])
+}
+
+function deviceUpdate(hub: HubContext, uid: number, userId: UserId, deviceId: string): KeyEdu {
+  const before = lastUpdate(hub, userId)
+  const streamId = moveDeviceList(hub, userId)
+  hub.sql.exec('UPDATE device_lists SET stream_id = ? WHERE user_id = ?', streamId, userId)
+  const row = deviceRows(hub, uid).find((device) => device.deviceId === deviceId)
+  return updateEdu(userId, deviceId, row, { streamId, ...(before === undefined ? {} : { before }) })
+}
+
+function updateEdu(
+  userId: UserId,
+  deviceId: string,
+  row: DeviceRow | undefined,
+  { streamId, before }: { readonly streamId: number; readonly before?: number },
+): KeyEdu {
+  const keys = row && signedDeviceKeys(userId, row)
+  const content: JsonObject = {
+    user_id: userId,
+    device_id: deviceId,
+    stream_id: streamId,
+    prev_id: before === undefined ? [] : [before],
+    ...(row ? {} : { deleted: true }),
+    ...(typeof row?.displayName === 'string' ? { device_display_name: row.displayName } : {}),
+    ...(keys ? { keys } : {}),
+  }
+  return { type: 'm.device_list_update', key: `${userId} ${deviceId}`, content }
+}
+
+function spread(hub: HubContext, uid: number, userId: UserId, edus: readonly KeyEdu[]): void {
+  tellChange(hub, userId)
+  tellOtherHubs(hub, userId)
+  void tellServers(hub, userId, [...serversWith(hub, uid)], edus)
+}
+
+// What is lost here is noticed by the next update.
+async function tellServers(
+  hub: HubContext,
+  userId: UserId,
+  servers: readonly ServerName[],
+  edus: readonly KeyEdu[],
+): Promise<void> {
+  if (servers.length === 0) return
+  try {
+    await federationSenderStub(hub.env).tellKeys(servers, edus)
+  } catch (error) {
+    log({ event: 'device_list_not_told', user_id: userId, error: errorMessage(error) })
+  }
+}

@@ -1,0 +1,62 @@
+// Devices that come, are renamed and go, with all that hangs on them here and what others are told of it.
+// Specification: client-server API, "Device Management"; server-server API, "Device Management".
+
+import { MatrixError } from '../errors.ts'
+import type { UserId } from '../matrix/event.ts'
+import { announceDevices, announceKeyless } from './announce-keys.ts'
+import type { HubContext } from './context.ts'
+import { isSigningKey } from './cross-signing.ts'
+import { deviceRows } from './device-keys.ts'
+import {
+  createDevice,
+  deleteDevices,
+  deviceGeneration,
+  type DeviceSelection,
+  type GoneDevice,
+  type NewDevice,
+  renameDevice,
+} from './devices.ts'
+import { internUser } from './interned.ts'
+import { deviceEnded } from './set-presence.ts'
+import { dropToDevice } from './to-device.ts'
+import { dropWaiters } from './waiters.ts'
+
+/** The device of a login. Answers its generation. M_FORBIDDEN where its id is the user's cross-signing key. */
+export function addDevice(hub: HubContext, userId: UserId, device: NewDevice): number {
+  const uid = internUser(hub, userId)
+  if (isSigningKey(hub, userId, device.deviceId)) {
+    throw new MatrixError('M_FORBIDDEN', 403, 'device_id is the id of a key')
+  }
+  const isNew = deviceGeneration(hub, uid, device.deviceId) === undefined
+  const generation = createDevice(hub, uid, device)
+  if (isNew) announceKeyless(hub, userId, [device.deviceId])
+  return generation
+}
+
+/** Gives a device another name. Answers false if there is no such device. */
+export function giveName(hub: HubContext, userId: UserId, deviceId: string, displayName: string): boolean {
+  const uid = internUser(hub, userId)
+  const row = deviceRows(hub, uid).find((device) => device.deviceId === deviceId)
+  if (!row) return false
+  if (row.displayName === displayName) return true
+  renameDevice(hub, uid, deviceId, displayName)
+  if (row.keys === null) announceKeyless(hub, userId, [deviceId])
+  else announceDevices(hub, userId, [deviceId])
+  return true
+}
+
+/** Ends devices. Answers which there were. */
+export function removeDevices(hub: HubContext, userId: UserId, devices: DeviceSelection): GoneDevice[] {
+  const uid = internUser(hub, userId)
+  const gone = deleteDevices(hub, uid, devices)
+  for (const { deviceId } of gone) {
+    dropWaiters(hub, uid, deviceId)
+    dropToDevice(hub, uid, deviceId)
+    deviceEnded(hub, uid, deviceId)
+  }
+  const ids = (hadKeys: boolean) =>
+    gone.filter((device) => device.hadKeys === hadKeys).map(({ deviceId }) => deviceId)
+  announceDevices(hub, userId, ids(true))
+  if (ids(false).length > 0) announceKeyless(hub, userId, ids(false))
+  return gone
+}
