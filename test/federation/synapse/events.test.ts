@@ -98,6 +98,23 @@ describe.each([
     expect(old[0]).toMatchObject({ sender: host.userId, content: text('old 99') })
   })
 
+  it('100 messages from while their server was away are paged back to', async () => {
+    const missing = await host.createRoom({ preset: 'public_chat' })
+    await joinVia(guest, missing, server)
+    await sees(host, missing, guest, 'join')
+    expect(await guest.leave(missing)).toMatchObject({ status: 200 })
+    await sees(host, missing, guest, 'leave')
+    for (let index = 0; index < 100; index += 1) await host.send(missing, text(`missed ${index}`))
+    await joinVia(guest, missing, server)
+    await sees(host, missing, guest, 'join')
+    const whole = idsOf(await history(host, missing))
+    await eventually('the whole history', async () => {
+      const seen = idsOf(await history(guest, missing))
+      return (seen.length === whole.length && seen.every((id, index) => id === whole[index])) || undefined
+    })
+    await agree(host, guest, missing)
+  })
+
   it('a redaction takes the content away on both', async () => {
     for (const [from, to] of [
       [host, guest],

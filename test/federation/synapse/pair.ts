@@ -5,7 +5,7 @@ import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import type { JsonObject } from '../../../src/matrix/json.ts'
 import { makeAuthority } from '../../support/certificates.ts'
 import { newClient, type RoomClient } from '../../support/room-client.ts'
@@ -113,9 +113,10 @@ async function stateIds(user: RoomClient, roomId: string): Promise<string[]> {
 
 /** Waits until two users on different servers see the same state of a room, event for event. */
 export async function agree(one: RoomClient, other: RoomClient, roomId: string): Promise<void> {
-  await expect
-    .poll(async () => await stateIds(one, roomId), { timeout: patience, interval: 200 })
-    .toEqual(await stateIds(other, roomId))
+  await vi.waitFor(async () => expect(await stateIds(one, roomId)).toEqual(await stateIds(other, roomId)), {
+    timeout: patience,
+    interval: 200,
+  })
 }
 
 /** All events that a user can page back to, the newest first. */

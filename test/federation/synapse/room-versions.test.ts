@@ -45,6 +45,42 @@ describe.each(sides)('a room made on %s', (_, other, people) => {
     expect(await ids(guest)).toContain(before)
   })
 
+  it.each(['10', '11', '12'])(
+    'of version %s comes to one state when both change it at once',
+    async (version) => {
+      const [creator, guest, server] = people()
+      // Creators of version 12 rooms have more power than a number can say.
+      const creators = version === '12' ? {} : { [creator.userId]: 100 }
+      const roomId = await creator.createRoom({
+        room_version: version,
+        preset: 'public_chat',
+        power_level_content_override: { users: { ...creators, [guest.userId]: 50 } },
+      })
+      await joinVia(guest, roomId, server)
+      await sees(creator, roomId, guest, 'join')
+      const levels = await creator.state(roomId, 'm.room.power_levels')
+      const statuses: number[] = []
+      for (let round = 0; round < 10; round += 1) {
+        // Every other round the guest has no power, when that has come around.
+        const users = { ...creators, [guest.userId]: round % 2 === 0 ? 0 : 50 }
+        const answers = await Promise.all([
+          creator.setState(roomId, 'm.room.topic', { topic: `${round} of the creator` }),
+          guest.setState(roomId, 'm.room.topic', { topic: `${round} of the guest` }),
+          creator.setState(roomId, 'm.room.power_levels', { ...levels, users }),
+          guest.setState(roomId, 'm.room.name', { name: `Room ${round}` }),
+        ])
+        statuses.push(...answers.map(({ status }) => status))
+      }
+      expect(statuses.filter((status) => status !== 200 && status !== 403)).toEqual([])
+      // What one of them came not to believe is settled by what comes after it, with all that is there as its parents.
+      for (const body of ['Settled?', 'Settled.']) {
+        await received(guest, roomId, await creator.send(roomId, { msgtype: 'm.text', body }))
+        await received(creator, roomId, await guest.send(roomId, { msgtype: 'm.text', body }))
+      }
+      await agree(creator, guest, roomId)
+    },
+  )
+
   it.each([
     ['10', '11'],
     ['11', '12'],
