@@ -2,8 +2,9 @@
 // whoever asks, and so that nobody's room waits for the network. A join takes several turns, the first in the call that asks
 // for it, the others in alarms: each has subrequests of its own. What it writes down is gone when the join is over.
 //
-// After a crash the alarm finds the join and goes on, whether or not anybody waits: a user who asked to join is joined. What is
-// found broken off again and again is given up.
+// Who waits for it waits as long as it takes; a client that has gone finds the join going on, or the room here, when it asks
+// again. After a crash the alarm finds the join and goes on, whether or not anybody waits: a user who asked to join is joined.
+// What is found broken off again and again is given up: the join is taken back, and nothing of the room is left.
 
 import { DurableObject } from 'cloudflare:workers'
 import { config } from '../../config.ts'

@@ -48,8 +48,10 @@ describe('a room of many servers', () => {
   it('is joined in several turns, none of which takes more than the free plan gives', async () => {
     const room = largeRoom(resident.origins, 600)
     resident.let(room)
-    await bob.done('POST', path(room.roomId), {})
+    const { doRowsWritten } = await server.measure(() => bob.done('POST', path(room.roomId), {}))
     expect(await joinedMembers(bob, room.roomId)).toBe(601)
+    // An event of the state is six rows, one that it rests upon two or four.
+    expect(doRowsWritten).toBeLessThan(6 * room.stateEvents + 4 * room.chainEvents + 100)
     const { byClass, mostSubrequests } = await server.report()
     expect(byClass['RemoteJoin']?.requests).toBeGreaterThan(2)
     expect(mostSubrequests.subrequests).toBeLessThan(50)
@@ -66,6 +68,34 @@ describe('a room of many servers', () => {
     expect(await joinedMembers(carol, room.roomId)).toBe(102)
     expect(resident.asked.toJoin - before).toBe(1)
   })
+})
+
+it('a join goes on when its client has gone, and is not begun again by the next request', async () => {
+  const server = await startFederatedServer(authority, '127.0.0.1', { vars })
+  try {
+    const bob = await newClient(server, 'bob')
+    const room = largeRoom(resident.origins, 100)
+    resident.let(room)
+    const { directly, toJoin } = resident.asked
+    const release = resident.holdKeys()
+    const client = new AbortController()
+    const gone = fetch(`${server.url}/_matrix/client/v3${path(room.roomId)}`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${bob.token}` },
+      body: '{}',
+      signal: client.signal,
+    })
+    await until(() => resident.asked.directly > directly)
+    client.abort()
+    await expect(gone).rejects.toThrow()
+    const again = bob.call('POST', path(room.roomId), {})
+    release()
+    expect((await again).status).toBe(200)
+    expect(await joinedMembers(bob, room.roomId)).toBe(101)
+    expect(resident.asked.toJoin - toJoin).toBe(1)
+  } finally {
+    await server.stop()
+  }
 })
 
 it('the keys of many servers are asked of a notary, in few requests', async () => {
