@@ -49,7 +49,6 @@ import {
   serversInRoom,
 } from './federation-join.ts'
 import { type MakeAnswer, makeMembership, type MakeRequest } from './federation-make.ts'
-import { tellEventIndex } from './event-index.ts'
 import { eventTemplate, pduText } from './federation-read.ts'
 import { receiveMembership, type SendMembershipRequest } from './federation-send.ts'
 import { eventAuthChain, type JsonStream, stateBeforeEvent, stateIdsBeforeEvent } from './federation-state.ts'
@@ -411,8 +410,8 @@ export class Room extends DurableObject<Env> {
   async #tell(): Promise<void> {
     if (!findIdentity(this.#room)) return
     await Promise.all([tellHubs(this.#room), tellIndexIfPublished(this.#room)])
-    // The client need not wait for that. Whoever is sent an event may ask for it by its id.
-    this.ctx.waitUntil(tellEventIndex(this.#room).then(() => tellSender(this.#room)))
+    // The client need not wait for that.
+    this.ctx.waitUntil(tellSender(this.#room))
   }
 
   // Reading, as the client-server API answers it.

@@ -9,6 +9,7 @@ import type { ServerName } from '../matrix/event.ts'
 import { parseUserId, serverNameOf } from '../matrix/identifiers.ts'
 import { objectProperty, property } from '../matrix/json.ts'
 import { findIdentity, identity, type RoomContext } from './context.ts'
+import { tellEventIndex } from './event-index.ts'
 import { livePosition, type StoredEvent } from './events.ts'
 import { untold } from './fan-out.ts'
 import { joinedServersBefore } from './joined-servers.ts'
@@ -45,7 +46,11 @@ function startTelling(room: RoomContext): Promise<void> {
 async function tellNext(room: RoomContext): Promise<void> {
   const { events, last } = untold(room, toldUpTo(room, senderSink), livePosition(room))
   const news = toldEvents(room, events)
-  if (news.length > 0) await federationSenderStub(room.env).tell(identity(room).roomId, news)
+  if (news.length > 0) {
+    // Whoever is sent an event may ask for it by its id.
+    await tellEventIndex(room)
+    await federationSenderStub(room.env).tell(identity(room).roomId, news)
+  }
   acknowledge(room, senderSink, last)
 }
 
