@@ -4,6 +4,7 @@
 import { parseArgs } from 'node:util'
 import { dailyBill } from './bill.ts'
 import { costNames, measureCosts, type Cost } from './costs.ts'
+import { federationNames, measureFederation, measureFederationCosts } from './federation.ts'
 import { joinNames, type JoinFigures, measureJoins } from './federation-join.ts'
 import { measureSpeed, speedNames, type SpeedResult } from './speed.ts'
 import { billTable, costTable, joinHead, joinRow, row, speedRow } from './tables.ts'
@@ -15,10 +16,11 @@ const help = `npm run bench -- [options]
   --help        this text
 
 speed: ${speedNames.join(', ')}
+federation: ${federationNames.join(', ')}
 joins: ${joinNames.join(', ')}
 costs: ${costNames.join(', ')}`
 
-const sections = ['speed', 'joins', 'costs']
+const sections = ['speed', 'federation', 'joins', 'costs']
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -31,13 +33,13 @@ async function main(): Promise<void> {
   const wanted = (section: string) => (sections.includes(only) ? only === section : true)
   const within = (section: string) => (only === section ? '' : only)
   const speed: SpeedResult[] = []
-  if (wanted('speed')) {
-    await measureSpeed(within('speed'), (result) => {
-      if (speed.length === 0) say(row('speed', ['p50', 'p95']))
-      speed.push(result)
-      say(speedRow(result))
-    })
+  const note = (result: SpeedResult) => {
+    if (speed.length === 0) say(row('speed', ['p50', 'p95']))
+    speed.push(result)
+    say(speedRow(result))
   }
+  if (wanted('speed')) await measureSpeed(within('speed'), note)
+  if (wanted('federation')) await measureFederation(within('federation'), note)
   const joins: JoinFigures[] = []
   if (wanted('joins')) {
     await measureJoins(within('joins'), (figures) => {
@@ -49,6 +51,7 @@ async function main(): Promise<void> {
   const costs: Cost[] = []
   if (wanted('costs')) {
     const most = await measureCosts(within('costs'), (cost) => costs.push(cost))
+    await measureFederationCosts(within('costs'), (cost) => costs.push(cost))
     if (costs.length > 0) say(`\n${costTable(costs)}`)
     if (most) say(`most subrequests of one invocation: ${most.subrequests} (${most.invocation})`)
   }
