@@ -21,6 +21,7 @@ const config = synapseConfig({
     ca: '/complement/ca/ca.crt',
   },
   defaultRoomVersion: '11',
+  unauthenticatedMedia: true,
   applicationServices: existsSync(registrations)
     ? readdirSync(registrations).map((name) => join(registrations, name))
     : [],

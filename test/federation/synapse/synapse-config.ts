@@ -9,6 +9,8 @@ export interface SynapseOptions {
   /** Paths of files in PEM. */
   readonly tls: { readonly key: string; readonly cert: string; readonly ca: string }
   readonly defaultRoomVersion: string
+  /** Serves media also to those who do not say who they are. */
+  readonly unauthenticatedMedia?: boolean
   /** Paths of registrations of application services. */
   readonly applicationServices?: readonly string[]
 }
@@ -64,6 +66,7 @@ export function synapseConfig(options: SynapseOptions): string {
       pid_file: `${folder}/synapse.pid`,
       log_config: `${folder}/log.yaml`,
       signing_key_path: `${folder}/signing.key`,
+      enable_authenticated_media: options.unauthenticatedMedia !== true,
       media_store_path: `${folder}/media`,
       database: { name: 'sqlite3', args: { database: `${folder}/homeserver.db` } },
       listeners: [
