@@ -18,17 +18,30 @@ export function applyOtherMembers(hub: HubContext, rid: number, members: readonl
   // What happened last counts.
   const now = [...new Map(members.map(({ userId, joined }) => [userId, joined]))]
   const ids = (wanted: boolean) =>
-    JSON.stringify(now.filter(([, joined]) => joined === wanted).map(([userId]) => userId))
-  // As one list: the first join of a room brings all its members.
-  hub.sql.exec(
-    'INSERT OR IGNORE INTO other_members (rid, user_id) SELECT ?, value FROM json_each(?)',
-    rid,
-    ids(true),
-  )
-  hub.sql.exec(
-    'DELETE FROM other_members WHERE rid = ? AND user_id IN (SELECT value FROM json_each(?))',
-    rid,
-    ids(false),
+    lists(now.filter(([, joined]) => joined === wanted).map(([userId]) => userId))
+  // As lists: the first join of a room brings all its members.
+  for (const list of ids(true)) {
+    hub.sql.exec(
+      'INSERT OR IGNORE INTO other_members (rid, user_id) SELECT ?, value FROM json_each(?)',
+      rid,
+      list,
+    )
+  }
+  for (const list of ids(false)) {
+    hub.sql.exec(
+      'DELETE FROM other_members WHERE rid = ? AND user_id IN (SELECT value FROM json_each(?))',
+      rid,
+      list,
+    )
+  }
+}
+
+// A parameter has two megabytes at most, a user id 255 bytes.
+const idsPerList = 5000
+
+function lists(ids: readonly UserId[]): string[] {
+  return Array.from({ length: Math.ceil(ids.length / idsPerList) }, (_, i) =>
+    JSON.stringify(ids.slice(i * idsPerList, (i + 1) * idsPerList)),
   )
 }
 
