@@ -5,6 +5,7 @@ import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonObject } from '../http/json-body.ts'
 import { requireSession } from '../http/session.ts'
+import { removed } from '../hub/account-data.ts'
 import type { RoomId } from '../matrix/event.ts'
 import { requireOwnUser, roomParam } from './own-user.ts'
 
@@ -33,11 +34,32 @@ export function accountDataRoutes(app: App): void {
   app.get('/_matrix/client/v3/user/:userId/rooms/:roomId/account_data/:type', requireSession(), (c) =>
     getAccountData(c, c.req.param('type'), roomParam(c)),
   )
+
+  // MSC3391. To set an empty object does the same.
+  const unstable = '/_matrix/client/unstable/org.matrix.msc3391/user/:userId'
+  app.delete(`${unstable}/account_data/:type`, requireSession(), (c) =>
+    deleteAccountData(c, c.req.param('type'), null),
+  )
+  app.delete(`${unstable}/rooms/:roomId/account_data/:type`, requireSession(), (c) =>
+    deleteAccountData(c, c.req.param('type'), roomParam(c)),
+  )
+}
+
+async function deleteAccountData(c: AppContext, type: string, roomId: RoomId | null): Promise<Response> {
+  requireOwnUser(c)
+  refuseManaged(type)
+  const { userId, shard } = c.var.session
+  await hubStub(c.env, shard).putAccountData(userId, roomId, { type, content: removed })
+  return c.json({})
+}
+
+function refuseManaged(type: string): void {
+  if (managedByServer.has(type)) throw new MatrixError('M_BAD_JSON', 405, `${type} cannot be set here`)
 }
 
 async function putAccountData(c: AppContext, type: string, roomId: RoomId | null): Promise<Response> {
   requireOwnUser(c)
-  if (managedByServer.has(type)) throw new MatrixError('M_BAD_JSON', 405, `${type} cannot be set here`)
+  refuseManaged(type)
   if (type.length > longestType)
     throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid parameter type: too long')
   const content = JSON.stringify(await jsonObject(c))

@@ -74,7 +74,7 @@ export async function inviteUser(
   if (!isLocal(c.env, target)) {
     return await inviteRemoteUser(c.env, { roomId, sender: c.var.session.userId, target, content })
   }
-  const [invitee] = await invitees(c.env, [target])
+  const [invitee] = await invitees(c.env, [target], c.var.session.userId)
   return await change(c, roomId, {
     action: 'invite',
     target,

@@ -73,6 +73,7 @@ async function newRoom(c: AppContext, request: Body): Promise<NewRoom> {
     invite: await invitees(
       c.env,
       invited.filter((userId) => isLocal(c.env, userId)),
+      creator,
     ),
     remoteInvites: invited.filter((userId) => !isLocal(c.env, userId)),
     isDirect: request.is_direct,

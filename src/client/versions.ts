@@ -9,6 +9,10 @@ const unstableFeatures = {
   // Profile fields under their old path, for clients that do not look for them in v1.16.
   'uk.tcpip.msc4133': true,
   'uk.tcpip.msc4133.stable': true,
+  // Account data can be deleted, timelines filtered by relation, invites refused by who invites.
+  'org.matrix.msc3391': true,
+  'org.matrix.msc3874': true,
+  'org.matrix.msc4155': true,
   // Suspending and locking accounts, before v1.18.
   'uk.timedout.msc4323': true,
 }

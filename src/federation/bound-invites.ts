@@ -1,7 +1,7 @@
 // The invites that waited for an address, now that a user of this server owns it: made here where this server is in the room, and
 // otherwise asked of the server whose user invited the address. Server-server API, "Third-party invites".
 
-import { invitees } from '../client/invitees.ts'
+import { existingMembers, refuseBlocked } from '../client/invitees.ts'
 import { type Env, roomStub } from '../env.ts'
 import { isMatrixError, MatrixError } from '../errors.ts'
 import { errorMessage, log } from '../log.ts'
@@ -37,7 +37,7 @@ const timeoutMs = 20_000
 
 /**
  * Has a user invited. Invites that are refused are logged and left at that. M_INVALID_PARAM for those that make no sense, M_NOT_FOUND
- * and M_INVITE_BLOCKED as `invitees`. 502 where another server could not be asked: then the identity server may try again.
+ * as `existingMembers`. 502 where another server could not be asked: then the identity server may try again.
  */
 export async function acceptBoundInvites(
   env: Env,
@@ -45,7 +45,7 @@ export async function acceptBoundInvites(
   invites: readonly BoundInvite[],
 ): Promise<void> {
   const checkedInvites = unlike(invites.map((invite) => checkedInvite(userId, invite)))
-  const [member] = await invitees(env, [userId])
+  const [member] = await existingMembers(env, [userId])
   if (!member) return
   const queue = [...checkedInvites]
   const failures: MatrixError[] = []
@@ -84,6 +84,7 @@ async function accept(
   invite: CheckedInvite,
 ): Promise<MatrixError | undefined> {
   try {
+    await refuseBlocked(env, member, invite.sender)
     if (!(await inviteHere(env, member, invite))) await askInviter(env, member.userId, invite)
     return undefined
   } catch (error) {

@@ -13,6 +13,8 @@ export const globalRid = 0
 /** Stored as what the user changed: StoredPushRules. */
 export const pushRulesType = 'm.push_rules'
 const tagType = 'm.tag'
+/** What was removed (MSC3391) stays as this, so that other devices are told. */
+export const removed = '{}'
 
 /** A piece of account data; `content` is JSON text. */
 export interface AccountData {
@@ -39,10 +41,11 @@ export function putAccountData(
   if (rid === globalRid) remembered(hub).delete(uid)
 }
 
-/** The content of account data as JSON text. There always are push rules. */
+/** The content of account data as JSON text; undefined for what is not there, or was removed. There always are push rules. */
 export function getAccountData(hub: HubContext, uid: number, rid: number, type: string): string | undefined {
   if (rid === globalRid && type === pushRulesType) return pushRulesContent(hub, uid)
-  return storedContent(hub, uid, rid, type)
+  const content = storedContent(hub, uid, rid, type)
+  return content === removed ? undefined : content
 }
 
 /** What a user changed about push rules. */
@@ -136,7 +139,7 @@ export function putTag(hub: HubContext, uid: number, rid: number, tag: string, c
 export function eraseAccountData(hub: HubContext, uid: number): void {
   hub.sql.exec('DELETE FROM account_data WHERE uid = ?', uid)
   // Positions are counted on from the highest in the tables: none may be given out twice.
-  putAccountData(hub, uid, globalRid, { type: '', content: '{}' })
+  putAccountData(hub, uid, globalRid, { type: '', content: removed })
 }
 
 function storedContent(hub: HubContext, uid: number, rid: number, type: string): string | undefined {
@@ -162,10 +165,11 @@ function changedRows(
   return hub.sql
     .exec<{ rid: number; type: string; content: string }>(
       `SELECT rid, type, content FROM account_data ${index}
-       WHERE pos > ? AND pos <= ? AND uid = ? AND ${where} ORDER BY pos`,
+       WHERE pos > ? AND pos <= ? AND uid = ? AND ${where} AND (? > 0 OR content <> '${removed}') ORDER BY pos`,
       since,
       upTo,
       uid,
+      since,
     )
     .toArray()
 }

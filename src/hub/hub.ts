@@ -5,6 +5,7 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../env.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
+import type { InvitePermission } from '../matrix/invite-permission.ts'
 import type { PushRuleFailure } from '../matrix/push-rules/ruleset.ts'
 import { migrate } from '../storage/durable-migrations.ts'
 import {
@@ -48,6 +49,7 @@ import {
 } from './key-backup.ts'
 import { keyBackupData, streamBackedUpKeys } from './key-backup-stream.ts'
 import { addDevice, giveName, removeDevices } from './manage-devices.ts'
+import { invitePermissionOf } from './invite-permission.ts'
 import { loginFailed, type LoginStanding, loginStanding, loginSucceeded } from './login-lockout.ts'
 import {
   forgetRoom,
@@ -333,6 +335,11 @@ export class Hub extends DurableObject<Env> {
   getAccountData(userId: UserId, roomId: RoomId | null, type: string): string | undefined {
     const rid = roomId === null ? globalRid : findRoom(this.#hub, roomId)
     return rid === undefined ? undefined : getAccountData(this.#hub, internUser(this.#hub, userId), rid, type)
+  }
+
+  /** What becomes of an invite of a user by another. */
+  invitePermission(userId: UserId, inviter: UserId): InvitePermission {
+    return invitePermissionOf(this.#hub, internUser(this.#hub, userId))(inviter)
   }
 
   ignoredUsers(userId: UserId): readonly string[] {

@@ -2,7 +2,8 @@
 // itself. The Worker renders it (client/sync.ts); rooms are asked only where the newest events in memory do not do.
 // Specification: client-server API, "Syncing".
 
-import type { RoomId } from '../matrix/event.ts'
+import type { RoomId, UserId } from '../matrix/event.ts'
+import { parseUserId } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import {
   type AccountData,
@@ -14,7 +15,7 @@ import type { HubContext } from './context.ts'
 import { internUser, roomIdOf } from './interned.ts'
 import { deviceListsSince, type DeviceLists } from './device-lists.ts'
 import { ephemeralSequence } from './ephemeral.ts'
-import { blocksInvites } from './invite-permission.ts'
+import { invitePermissionOf } from './invite-permission.ts'
 import { keyCounts, type KeyCounts } from './one-time-keys.ts'
 import { presenceSince, type PresenceEvent } from './presence.ts'
 import { receiptsIn, receiptsSince } from './receipts.ts'
@@ -117,9 +118,6 @@ function planUpTo(hub: HubContext, uid: number, request: SyncRequest, end: SyncP
   const { newlySeen, ...deviceLists } = request.since
     ? deviceListsSince(hub, uid, since, end.log, changes)
     : { ...noDeviceLists, newlySeen: [] }
-  const invites = offeredRooms(changes, 'invite').filter(
-    (room) => !isIgnoredInvite(room, request.userId, ignored),
-  )
   const toDevice = toDeviceBatch(hub, uid, request.deviceId, {
     since: request.since?.toDevice ?? since,
     upTo: end.log,
@@ -133,7 +131,7 @@ function planUpTo(hub: HubContext, uid: number, request: SyncRequest, end: SyncP
     },
     join: joinedRooms(scope, changes),
     leave: leftRooms(scope, changes),
-    invite: invites.length > 0 && blocksInvites(hub, uid) ? [] : invites,
+    invite: shownInvites(scope, changes, ignored),
     knock: offeredRooms(changes, 'knock'),
     accountData: globalAccountDataSince(hub, uid, since, end.log),
     // Those whose device lists the client must fetch came into its sight, and their presence with them.
@@ -282,11 +280,24 @@ function offeredRooms(changes: readonly RoomChange[], membership: string): Offer
     }))
 }
 
-// Invites by ignored users are not shown.
-function isIgnoredInvite(room: OfferedRoom, userId: string, ignored: readonly string[]): boolean {
-  const own = room.stripped.find(
-    (event) => event['type'] === 'm.room.member' && event['state_key'] === userId,
-  )
+// Invites by ignored users are not shown, nor those that the user does not want.
+function shownInvites(
+  { hub, uid, request }: Scope,
+  changes: readonly RoomChange[],
+  ignored: readonly string[],
+): OfferedRoom[] {
+  const invites = offeredRooms(changes, 'invite')
+  if (invites.length === 0) return invites
+  const permission = invitePermissionOf(hub, uid)
+  return invites.filter((room) => {
+    const inviter = inviterOf(room, request.userId)
+    if (inviter === undefined) return true
+    return !ignored.includes(inviter) && permission(inviter) === 'allow'
+  })
+}
+
+function inviterOf({ stripped }: OfferedRoom, userId: string): UserId | undefined {
+  const own = stripped.find((event) => event['type'] === 'm.room.member' && event['state_key'] === userId)
   const sender = own?.['sender']
-  return typeof sender === 'string' && ignored.includes(sender)
+  return typeof sender === 'string' ? parseUserId(sender) : undefined
 }

@@ -2,7 +2,7 @@
 
 import type { EventFilter, RoomEventFilter } from './filter.ts'
 import { compileGlob, type Glob, matchesGlob } from './glob.ts'
-import { isJsonObject, type JsonObject, type JsonValue } from './json.ts'
+import { isJsonObject, type JsonObject, type JsonValue, objectProperty, stringProperty } from './json.ts'
 import { parsePropertyPath } from './property-path.ts'
 
 /** What filters look at. Account data and ephemeral events have no sender, presence has no room. */
@@ -24,11 +24,20 @@ export function compileEventFilter(filter: RoomEventFilter | undefined): (event:
   const allowsSender = listed(filter.senders, filter.not_senders)
   const allowsRoomId = listed(filter.rooms, filter.not_rooms)
   const allowsType = typesListed(filter)
+  const allowsRelation = listed(
+    filter['org.matrix.msc3874.rel_types'],
+    filter['org.matrix.msc3874.not_rel_types'],
+  )
   return (event) =>
     allowsType(event.type) &&
     allowsSender(event.sender) &&
     allowsRoomId(event.room_id) &&
+    allowsRelation(relTypeOf(event)) &&
     (filter.contains_url === undefined || filter.contains_url === Object.hasOwn(event.content, 'url'))
+}
+
+function relTypeOf({ content }: FilterableEvent): string | undefined {
+  return stringProperty(objectProperty(content, 'm.relates_to'), 'rel_type')
 }
 
 /** Whether the `rooms` and `not_rooms` of a filter let a room through. */

@@ -21,6 +21,9 @@ export interface RoomEventFilter extends EventFilter {
   readonly lazy_load_members?: boolean
   readonly include_redundant_members?: boolean
   readonly unread_thread_notifications?: boolean
+  /** MSC3874: only events that relate to others in one of these ways, or in none of these. */
+  readonly 'org.matrix.msc3874.rel_types'?: readonly string[]
+  readonly 'org.matrix.msc3874.not_rel_types'?: readonly string[]
 }
 
 export type StateFilter = RoomEventFilter
@@ -78,6 +81,8 @@ const roomEventFilter: Readonly<Record<keyof RoomEventFilter, Check>> = {
   lazy_load_members: ensure(isBoolean, 'must be a boolean'),
   include_redundant_members: ensure(isBoolean, 'must be a boolean'),
   unread_thread_notifications: ensure(isBoolean, 'must be a boolean'),
+  'org.matrix.msc3874.rel_types': listOf(isString, 'strings'),
+  'org.matrix.msc3874.not_rel_types': listOf(isString, 'strings'),
 }
 const roomFilter: Readonly<Record<keyof RoomFilter, Check>> = {
   rooms: roomEventFilter.rooms,

@@ -14,6 +14,20 @@ const message: FilterableEvent = {
   content: { body: 'hi' },
 }
 
+describe('a filter lets a message through that relates to another', () => {
+  const reply = { ...message, content: { 'm.relates_to': { rel_type: 'm.thread', event_id: '$a' } } }
+  test.each<[string, FilterableEvent, RoomEventFilter, boolean]>([
+    ['in a wanted way', reply, { 'org.matrix.msc3874.rel_types': ['m.thread'] }, true],
+    ['not in another way', reply, { 'org.matrix.msc3874.rel_types': ['m.reference'] }, false],
+    ['not in an unwanted way', reply, { 'org.matrix.msc3874.not_rel_types': ['m.thread'] }, false],
+    ['in a way that is not unwanted', reply, { 'org.matrix.msc3874.not_rel_types': ['m.reference'] }, true],
+    ['not one that relates to nothing', message, { 'org.matrix.msc3874.rel_types': ['m.thread'] }, false],
+    ['or to nothing', message, { 'org.matrix.msc3874.not_rel_types': ['m.thread'] }, true],
+  ])('%s', (_, event, filter, expected) => {
+    expect(matchesEvent(filter, event)).toBe(expected)
+  })
+})
+
 describe('a filter lets a message through', () => {
   test.each<[string, RoomEventFilter | undefined, boolean]>([
     ['without a filter', undefined, true],

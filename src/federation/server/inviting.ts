@@ -76,7 +76,7 @@ async function receiveInvite(env: Env, invite: Invite): Promise<JsonObject> {
   const keys = await checkSignatures(env, invite, event)
   // 3. The user is there and takes invites.
   const invited = await localUser(env, event.userId)
-  await refuseBlocked(env, invited)
+  await refuseBlocked(env, invited, event.sender)
   const { userId, shard } = invited
   const state = await stateToShow(env, invite)
   // 4. Where this server is in the room, the room itself decides.
