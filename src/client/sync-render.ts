@@ -6,6 +6,7 @@ import type { DeviceLists } from '../hub/device-lists.ts'
 import type { KeyCounts } from '../hub/one-time-keys.ts'
 import type { PresenceEvent } from '../hub/presence.ts'
 import type { JoinedRoom, LeftRoom, OfferedRoom, SyncPlan } from '../hub/sync.ts'
+import type { Counts, UnreadCounts } from '../hub/unread.ts'
 import { allowsRoom, compileEventFilter } from '../matrix/filter-match.ts'
 import { eventLimit, type Filter, syncTimelineBounds } from '../matrix/filter.ts'
 import type { JsonObject, JsonValue } from '../matrix/json.ts'
@@ -109,9 +110,32 @@ async function joinedRoom(env: Env, view: SyncView, plan: SyncPlan, room: Joined
     ...(news === '' ? [] : [news]),
     `"ephemeral":{"events":[${ephemeral.join()}]}`,
     `"account_data":{"events":[${accountData.join()}]}`,
-    `"unread_notifications":{"notification_count":${room.unread.notifications},"highlight_count":${room.unread.highlights}}`,
+    ...unreadCounts(view, room.unread),
   ]
   return `${JSON.stringify(room.roomId)}:{${parts.join()}}`
+}
+
+// Threads are counted apart for clients that ask for it.
+function unreadCounts({ filter }: SyncView, unread: UnreadCounts): string[] {
+  if (filter.room?.timeline?.unread_thread_notifications !== true) {
+    return [`"unread_notifications":${countsText(unread)}`]
+  }
+  const threads = Object.entries(unread.threads)
+  const sum = (pick: (counts: Counts) => number) =>
+    threads.reduce((total, [, counts]) => total + pick(counts), 0)
+  const main = {
+    notifications: unread.notifications - sum(({ notifications }) => notifications),
+    highlights: unread.highlights - sum(({ highlights }) => highlights),
+  }
+  const byThread = threads.map(([root, counts]) => `${JSON.stringify(root)}:${countsText(counts)}`)
+  return [
+    `"unread_notifications":${countsText(main)}`,
+    ...(threads.length > 0 ? [`"unread_thread_notifications":{${byThread.join()}}`] : []),
+  ]
+}
+
+function countsText({ notifications, highlights }: Counts): string {
+  return `{"notification_count":${notifications},"highlight_count":${highlights}}`
 }
 
 function matchingEphemeral({ filter }: SyncView, { typing, receipts }: JoinedRoom): string[] {

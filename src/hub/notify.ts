@@ -13,6 +13,8 @@ import type { EventNews } from './room-news.ts'
 export interface NotifyOutcome {
   readonly x: readonly number[]
   readonly h: readonly number[]
+  /** The root of the thread that the event is in; absent in the main timeline. */
+  readonly t?: string
 }
 
 /** The outcome of an event as JSON text, null where it notifies nobody. */
@@ -41,5 +43,6 @@ export function notifyOutcome(
     notified = true
     if (highlight) outcome.h.push(uid)
   }
-  return notified ? JSON.stringify(outcome) : null
+  if (!notified) return null
+  return JSON.stringify(news.thread === undefined ? outcome : { ...outcome, t: news.thread })
 }

@@ -1,6 +1,6 @@
 // Read receipts as /sync gives them. Specification: client-server API, "Receipts".
 
-import { isJsonObject, type JsonObject } from '../matrix/json.ts'
+import { isJsonObject, type JsonObject, type JsonValue } from '../matrix/json.ts'
 import type { HubContext } from './context.ts'
 
 interface ReceiptRow {
@@ -37,9 +37,15 @@ function contents(rows: readonly ReceiptRow[], viewer: string): Map<number, Json
     const content = result.get(row.rid) ?? {}
     result.set(row.rid, content)
     const users = child(child(content, row.event_id), row.type)
+    // Where a user has both kinds on one event, the one for the whole room says more.
+    if (row.thread !== '' && isUnthreaded(users[row.user_id])) continue
     users[row.user_id] = { ts: row.ts, ...(row.thread === '' ? {} : { thread_id: row.thread }) }
   }
   return result
+}
+
+function isUnthreaded(receipt: JsonValue | undefined): boolean {
+  return isJsonObject(receipt) && !Object.hasOwn(receipt, 'thread_id')
 }
 
 function child(object: JsonObject, key: string): JsonObject {

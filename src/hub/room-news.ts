@@ -32,6 +32,8 @@ export interface EventNews {
   readonly hidden?: boolean
   /** The sender's member event as clients see it, for those who load members lazily. */
   readonly senderMember?: JsonObject
+  /** The root of the thread that the event is in, if it is in one. */
+  readonly thread?: string
   readonly memberships: readonly MembershipNews[]
   /** Users of other servers and other shards who joined or are no longer joined by this event. */
   readonly others?: readonly OtherMember[]

@@ -213,4 +213,20 @@ export const hubMigrations: readonly DurableMigration[] = [
       ALTER TABLE log ADD COLUMN other TEXT;
     `,
   },
+  {
+    id: '0006-unread-threads',
+    sql: `
+      -- Unread counts by thread, as JSON, with the read positions they were counted from. They go up to a log position and
+      -- the room position that it stands for. Nothing is lost with the old ones: they are counted again.
+      DROP TABLE unread;
+      CREATE TABLE unread (
+        uid INTEGER NOT NULL,
+        rid INTEGER NOT NULL,
+        folded INTEGER NOT NULL,
+        folded_to INTEGER NOT NULL,
+        threads TEXT NOT NULL,
+        PRIMARY KEY (uid, rid)
+      ) WITHOUT ROWID;
+    `,
+  },
 ]

@@ -1,96 +1,138 @@
-// Unread counts: what the log's push outcomes behind the read position add up to. Nothing is written when something is
-// read: the receipt itself is the read position.
-// Specification: client-server API, "Receiving notifications".
+// Unread counts: what the log's push outcomes behind the read positions add up to. Nothing is written when something is
+// read: the receipts themselves are the read positions, of the whole room and of its threads.
+// Specification: client-server API, "Receiving notifications", "Threaded read receipts".
 
 import type { HubContext } from './context.ts'
 import { userIdOf } from './interned.ts'
 import type { NotifyOutcome } from './notify.ts'
 
-export interface UnreadCounts {
+export interface Counts {
   readonly notifications: number
   readonly highlights: number
 }
 
-interface Folded {
-  readonly folded: number
-  readonly read_pos: number
-  readonly notifications: number
-  readonly highlights: number
-  readonly [column: string]: SqlStorageValue
+/** The counts of a whole room, threads included. */
+export interface UnreadCounts extends Counts {
+  /** Of what is unread in threads, by the event id of their roots. */
+  readonly threads: Readonly<Record<string, Counts>>
 }
+
+/** The thread of what is in none. */
+const mainTimeline = 'main'
 
 // A longer tail is folded into a row, so that counting stays cheap in rooms that nobody reads.
 const longestTail = 500
 
 /** The unread counts of a user in a room as of a log position. */
 export function unreadCounts(hub: HubContext, uid: number, rid: number, upTo: number): UnreadCounts {
-  const read = readPosition(hub, uid, rid)
-  const folded = foldedCounts(hub, uid, rid, read)
-  const counts = { notifications: folded?.notifications ?? 0, highlights: folded?.highlights ?? 0 }
-  const tail = hub.sql.exec<{ to_pos: number; notify: string | null }>(
-    'SELECT to_pos, notify FROM log WHERE rid = ? AND pos > ? AND pos <= ? ORDER BY pos DESC',
-    rid,
-    folded?.folded ?? 0,
-    upTo,
-  )
-  let length = 0
-  for (const row of tail) {
-    // Newest first: everything from here on was read.
-    if (row.to_pos <= read) break
-    length += 1
-    count(counts, uid, row.notify)
+  const reads = readPositions(hub, uid, rid)
+  const kept = foldedCounts(hub, uid, rid)
+  const counts = new Map<string, { notifications: number; highlights: number; read: number }>()
+  // Threads that were read in the middle of what is folded are counted again.
+  const again = new Set<string>()
+  for (const [thread, count] of Object.entries(kept.threads)) {
+    const read = reads.of(thread)
+    if (read === count.read) counts.set(thread, { ...count })
+    else if (read < kept.foldedTo) again.add(thread)
   }
-  if (length > longestTail) fold(hub, uid, rid, { folded: upTo, read_pos: read, ...counts })
-  return counts
+  let length = 0
+  for (const row of newestFirst(hub, rid, again.size > 0 ? 0 : kept.folded, upTo)) {
+    // Everything from here on was read, or is folded.
+    if (row.to_pos <= reads.room) break
+    length += row.pos > kept.folded ? 1 : 0
+    if (row.notify === null) continue
+    // Written by `notifyOutcome` alone.
+    const { x, h, t = mainTimeline } = JSON.parse(row.notify) as NotifyOutcome
+    if (row.pos <= kept.folded && !again.has(t)) continue
+    const read = reads.of(t)
+    if (row.to_pos <= read) continue
+    const count = counts.get(t) ?? { notifications: 0, highlights: 0, read }
+    counts.set(t, count)
+    if (!x.includes(uid)) count.notifications += 1
+    if (h.includes(uid)) count.highlights += 1
+  }
+  if (length > longestTail) fold(hub, uid, rid, upTo, Object.fromEntries(counts))
+  return summed(counts)
 }
 
-/** The room position up to which the user has read: their newest receipt, at least where they joined. */
-function readPosition(hub: HubContext, uid: number, rid: number): number {
-  const { read } = hub.sql
-    .exec<{ read: number }>(
-      `SELECT max(
-         ifnull((SELECT max(room_pos) FROM receipts WHERE rid = ?1 AND user_id = ?3 AND thread = ''), 0),
-         ifnull((SELECT room_pos FROM user_room WHERE uid = ?2 AND rid = ?1), 0)) AS read`,
+function summed(all: ReadonlyMap<string, Counts>): UnreadCounts {
+  const total = { notifications: 0, highlights: 0 }
+  const threads: [string, Counts][] = []
+  for (const [thread, { notifications, highlights }] of all) {
+    total.notifications += notifications
+    total.highlights += highlights
+    if (thread !== mainTimeline && notifications > 0) threads.push([thread, { notifications, highlights }])
+  }
+  return { ...total, threads: Object.fromEntries(threads) }
+}
+
+function newestFirst(hub: HubContext, rid: number, after: number, upTo: number) {
+  return hub.sql.exec<{ pos: number; to_pos: number; notify: string | null }>(
+    'SELECT pos, to_pos, notify FROM log WHERE rid = ? AND pos > ? AND pos <= ? ORDER BY pos DESC',
+    rid,
+    after,
+    upTo,
+  )
+}
+
+/** The room position up to which a user has read a thread, or the main timeline. */
+export function readPosition(hub: HubContext, uid: number, rid: number, thread = mainTimeline): number {
+  return readPositions(hub, uid, rid).of(thread)
+}
+
+interface ReadPositions {
+  /** The room position up to which everything was read, whatever thread it is in. */
+  readonly room: number
+  /** The same of one thread. */
+  readonly of: (thread: string) => number
+}
+
+/** Where the user's receipts are, at least where they joined. */
+function readPositions(hub: HubContext, uid: number, rid: number): ReadPositions {
+  const rows = hub.sql
+    .exec<{ thread: string; read: number }>(
+      `SELECT thread, max(room_pos) AS read FROM receipts WHERE rid = ?1 AND user_id = ?3 GROUP BY thread
+       UNION ALL SELECT '', room_pos FROM user_room WHERE uid = ?2 AND rid = ?1`,
       rid,
       uid,
       userIdOf(hub, uid),
     )
-    .one()
-  return read
+    .toArray()
+  const positions = new Map<string, number>()
+  for (const { thread, read } of rows) positions.set(thread, Math.max(read, positions.get(thread) ?? 0))
+  const room = positions.get('') ?? 0
+  return { room, of: (thread) => Math.max(room, positions.get(thread) ?? 0) }
 }
 
-// What was folded for another read position says nothing about this one.
-function foldedCounts(hub: HubContext, uid: number, rid: number, read: number): Folded | undefined {
-  return hub.sql
-    .exec<Folded>(
-      'SELECT folded, read_pos, notifications, highlights FROM unread WHERE uid = ? AND rid = ? AND read_pos = ?',
+interface Folded {
+  /** The log position up to which the counts go, and the room's own. */
+  readonly folded: number
+  readonly foldedTo: number
+  /** By thread, with the read position that they were counted from. */
+  readonly threads: Readonly<Record<string, Counts & { readonly read: number }>>
+}
+
+function foldedCounts(hub: HubContext, uid: number, rid: number): Folded {
+  const row = hub.sql
+    .exec<{ folded: number; folded_to: number; threads: string }>(
+      'SELECT folded, folded_to, threads FROM unread WHERE uid = ? AND rid = ?',
       uid,
       rid,
-      read,
     )
     .toArray()[0]
+  if (!row) return { folded: 0, foldedTo: 0, threads: {} }
+  // Written by `fold` alone.
+  const threads = JSON.parse(row.threads) as Folded['threads']
+  return { folded: row.folded, foldedTo: row.folded_to, threads }
 }
 
-function fold(hub: HubContext, uid: number, rid: number, row: Folded): void {
+function fold(hub: HubContext, uid: number, rid: number, upTo: number, threads: Folded['threads']): void {
   hub.sql.exec(
-    'INSERT OR REPLACE INTO unread (uid, rid, folded, read_pos, notifications, highlights) VALUES (?, ?, ?, ?, ?, ?)',
+    `INSERT OR REPLACE INTO unread (uid, rid, folded, folded_to, threads)
+     SELECT ?1, ?2, pos, to_pos, ?4 FROM log WHERE rid = ?2 AND pos <= ?3 ORDER BY pos DESC LIMIT 1`,
     uid,
     rid,
-    row.folded,
-    row.read_pos,
-    row.notifications,
-    row.highlights,
+    upTo,
+    JSON.stringify(threads),
   )
-}
-
-function count(
-  counts: { notifications: number; highlights: number },
-  uid: number,
-  notify: string | null,
-): void {
-  if (notify === null) return
-  // Written by `notifyOutcome` alone.
-  const outcome = JSON.parse(notify) as NotifyOutcome
-  if (!outcome.x.includes(uid)) counts.notifications += 1
-  if (outcome.h.includes(uid)) counts.highlights += 1
 }

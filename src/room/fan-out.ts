@@ -19,6 +19,7 @@ import { membersBefore } from './members-before.ts'
 import { acknowledge, armAlarm, soonMs, toldUpTo } from './outbox.ts'
 import { eventInState, stateLookup } from './state-at.ts'
 import { strippedState } from './stripped-state.ts'
+import { mainTimeline, threadOf } from './thread-of.ts'
 
 // Keeps a call far below the RPC message limit: an event has at most 64 KiB.
 const eventsPerCall = 100
@@ -138,12 +139,18 @@ function eventNews(room: RoomContext, stored: StoredEvent, shard: number): Event
     resolved: resolved || isHidden(event),
     ...(isHidden(event) ? { hidden: true } : {}),
     ...(senderMember ? { senderMember } : {}),
+    ...threadNews(room, stored),
     memberships: changes
       .filter((change) => isOfShard(room, change.userId, shard))
       .map((change) => membershipNews(room, stored, change)),
     ...othersOf(room, changes, shard),
     push: pushFacts(room, stored),
   }
+}
+
+function threadNews(room: RoomContext, { event }: StoredEvent): Pick<EventNews, 'thread'> {
+  const thread = threadOf(room, event)
+  return thread === mainTimeline ? {} : { thread }
 }
 
 function changesState(room: RoomContext, eid: number): boolean {
