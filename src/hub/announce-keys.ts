@@ -59,13 +59,12 @@ export function announceToRoom(hub: HubContext, uid: number, rid: number): void 
     streamId === undefined
       ? transact(hub, () => deviceUpdate(hub, uid, userId, row.deviceId))
       : updateEdu(userId, row.deviceId, row, { streamId })
-  void tellServers(hub, userId, fresh, [edu])
+  tellServers(hub, userId, fresh, [edu])
 }
 
 function deviceUpdate(hub: HubContext, uid: number, userId: UserId, deviceId: string): KeyEdu {
   const before = lastUpdate(hub, userId)
-  const streamId = moveDeviceList(hub, userId)
-  hub.sql.exec('UPDATE device_lists SET stream_id = ? WHERE user_id = ?', streamId, userId)
+  const streamId = moveDeviceList(hub, userId, { numbered: true })
   const row = deviceRows(hub, uid).find((device) => device.deviceId === deviceId)
   return updateEdu(userId, deviceId, row, { streamId, ...(before === undefined ? {} : { before }) })
 }
@@ -92,17 +91,37 @@ function updateEdu(
 function spread(hub: HubContext, uid: number, userId: UserId, edus: readonly KeyEdu[]): void {
   tellChange(hub, userId)
   tellOtherHubs(hub, userId)
-  void tellServers(hub, userId, [...serversWith(hub, uid)], edus)
+  tellServers(hub, userId, [...serversWith(hub, uid)], edus)
+}
+
+const telling = new WeakMap<HubContext, Set<Promise<void>>>()
+
+/** Resolves when the sender has what was to be told until now: then it is not lost by a crash. */
+export async function keysAreTold(hub: HubContext): Promise<void> {
+  const running = telling.get(hub)
+  if (running) await Promise.all(running)
+}
+
+function tellServers(
+  hub: HubContext,
+  userId: UserId,
+  servers: readonly ServerName[],
+  edus: readonly KeyEdu[],
+): void {
+  if (servers.length === 0) return
+  const running = telling.get(hub) ?? new Set()
+  telling.set(hub, running)
+  const told = tellSender(hub, userId, servers, edus).finally(() => running.delete(told))
+  running.add(told)
 }
 
 // What is lost here is noticed by the next update.
-async function tellServers(
+async function tellSender(
   hub: HubContext,
   userId: UserId,
   servers: readonly ServerName[],
   edus: readonly KeyEdu[],
 ): Promise<void> {
-  if (servers.length === 0) return
   try {
     await federationSenderStub(hub.env).tellKeys(servers, edus)
   } catch (error) {

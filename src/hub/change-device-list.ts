@@ -10,14 +10,18 @@ import { usersSharing } from './members.ts'
 import { sharersWithOther } from './other-members.ts'
 import { wakeUser } from './waiters.ts'
 
-/** Gives a device list a new position, which is answered. Call `tellChange` once it is committed. */
-export function moveDeviceList(hub: HubContext, userId: UserId): number {
+/**
+ * Gives a device list a new position, which is answered. Where other servers are told of it, that is its number from now on.
+ * Call `tellChange` once it is committed.
+ */
+export function moveDeviceList(hub: HubContext, userId: UserId, { numbered = false } = {}): number {
   const position = nextPosition(hub)
   hub.sql.exec(
-    `INSERT INTO device_lists (user_id, pos) VALUES (?, ?)
-     ON CONFLICT (user_id) DO UPDATE SET pos = excluded.pos`,
+    `INSERT INTO device_lists (user_id, pos, stream_id) VALUES (?, ?, ?)
+     ON CONFLICT (user_id) DO UPDATE SET pos = excluded.pos, stream_id = ifnull(excluded.stream_id, stream_id)`,
     userId,
     position,
+    numbered ? position : null,
   )
   return position
 }

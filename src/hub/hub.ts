@@ -17,6 +17,7 @@ import {
   putAccountData,
   putTag,
 } from './account-data.ts'
+import { keysAreTold } from './announce-keys.ts'
 import { deviceListChanged } from './change-device-list.ts'
 import { openHub, type HubContext } from './context.ts'
 import type { DeviceLists } from './device-lists.ts'
@@ -242,8 +243,8 @@ export class Hub extends DurableObject<Env> {
 
   // Devices.
 
-  createDevice(userId: UserId, device: NewDevice): number {
-    return addDevice(this.#hub, userId, device)
+  createDevice(userId: UserId, device: NewDevice): Promise<number> {
+    return this.#told(addDevice(this.#hub, userId, device))
   }
 
   deviceGeneration(userId: UserId, deviceId: string): number | undefined {
@@ -258,18 +259,24 @@ export class Hub extends DurableObject<Env> {
     return getDevice(this.#hub, internUser(this.#hub, userId), deviceId)
   }
 
-  renameDevice(userId: UserId, deviceId: string, displayName: string): boolean {
-    return giveName(this.#hub, userId, deviceId, displayName)
+  renameDevice(userId: UserId, deviceId: string, displayName: string): Promise<boolean> {
+    return this.#told(giveName(this.#hub, userId, deviceId, displayName))
   }
 
-  deleteDevices(userId: UserId, devices: DeviceSelection): GoneDevice[] {
-    return removeDevices(this.#hub, userId, devices)
+  deleteDevices(userId: UserId, devices: DeviceSelection): Promise<GoneDevice[]> {
+    return this.#told(removeDevices(this.#hub, userId, devices))
+  }
+
+  /** Answers when other servers are about to be told of it too. */
+  async #told<T>(answer: T): Promise<T> {
+    await keysAreTold(this.#hub)
+    return answer
   }
 
   // Keys of end-to-end encryption.
 
-  uploadKeys(upload: KeysUpload): KeyCounts {
-    return uploadKeys(this.#hub, upload)
+  uploadKeys(upload: KeysUpload): Promise<KeyCounts> {
+    return this.#told(uploadKeys(this.#hub, upload))
   }
 
   /** Keys by user id, as JSON text of KeyQueryAnswer. */
@@ -286,12 +293,12 @@ export class Hub extends DurableObject<Env> {
   }
 
   /** Answers false where the user must authenticate first. */
-  uploadSigningKeys(upload: SigningKeysUpload): boolean {
-    return uploadSigningKeys(this.#hub, upload)
+  uploadSigningKeys(upload: SigningKeysUpload): Promise<boolean> {
+    return this.#told(uploadSigningKeys(this.#hub, upload))
   }
 
-  uploadSignatures(userId: UserId, keys: readonly SignedKey[]): SignatureFailure[] {
-    return uploadSignatures(this.#hub, userId, keys)
+  uploadSignatures(userId: UserId, keys: readonly SignedKey[]): Promise<SignatureFailure[]> {
+    return this.#told(uploadSignatures(this.#hub, userId, keys))
   }
 
   /** The users to fetch anew and to forget between two tokens of /sync; undefined where one of them is none. */

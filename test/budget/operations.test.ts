@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { JsonValue } from '../../src/matrix/json.ts'
 import { readWranglerConfig } from '../../scripts/wrangler-config.ts'
+import { oneTimeKeys, testDevice } from '../support/device-keys.ts'
 import { startServer, type Account, type TestServer } from '../support/server.ts'
 import { textOf } from '../support/text-of.ts'
 
@@ -136,6 +137,29 @@ describe('the budget of', () => {
     })
     expect(counts.doRequests).toBe(3)
     expect(counts.doRowsWritten).toBeLessThanOrEqual(5)
+  })
+
+  it('an upload of fifty one-time keys: 1 row and 1 request; of device keys: 3 rows more', async () => {
+    const device = testDevice(alice)
+    const names = (prefix: string) => Array.from({ length: 50 }, (_, i) => `${prefix}${i}`)
+    const first = { device_keys: device.deviceKeys, one_time_keys: oneTimeKeys(device, names('a')) }
+    const counts = await server.measure(() => call('POST', alice, '/keys/upload', first))
+    expect(counts.doRowsWritten).toBeLessThanOrEqual(4)
+    expect(counts.doRequests).toBe(1)
+    const more = { one_time_keys: oneTimeKeys(device, names('b')) }
+    const again = await server.measure(() => call('POST', alice, '/keys/upload', more))
+    expect([again.doRowsWritten, again.doRequests]).toEqual([1, 1])
+  })
+
+  it('a query of keys: no row and 1 request; a claim: 1 row and 1 request', async () => {
+    const query = { device_keys: { [alice.userId]: [], [bob.userId]: [] } }
+    const asked = await server.measure(() => call('POST', bob, '/keys/query', query))
+    expect([asked.doRowsWritten, asked.doRequests]).toEqual([0, 1])
+    const device = testDevice(alice)
+    await call('POST', alice, '/keys/upload', { one_time_keys: oneTimeKeys(device, ['claimed']) })
+    const claim = { one_time_keys: { [alice.userId]: { [alice.deviceId]: 'signed_curve25519' } } }
+    const claimed = await server.measure(() => call('POST', bob, '/keys/claim', claim))
+    expect([claimed.doRowsWritten, claimed.doRequests]).toEqual([1, 1])
   })
 
   it('a join: at most 10 rows', async () => {

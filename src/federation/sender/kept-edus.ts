@@ -1,6 +1,5 @@
 // EDUs that must reach their destinations: they go into transactions that are on disk before they are sent, and are on disk
-// themselves while their destination fails. Until then they are in memory: of a device list that loses an update its followers
-// notice by the next. Specification: server-server API, "Device Management".
+// themselves while their destination is busy or fails. Specification: server-server API, "Device Management".
 
 import type { JsonObject } from '../../matrix/json.ts'
 import type { Destination, Sender } from './context.ts'
@@ -18,15 +17,21 @@ export function keep(sender: Sender, destination: Destination, edu: KeyEdu): voi
   // A newer one says it all, and goes to the end: it must not overtake those that it builds upon.
   kept.delete(key)
   kept.set(key, edu)
-  if (destination.failures > 0) writeKept(sender, destination, key, edu)
+  // One that nothing holds up is in a transaction on disk in a moment.
+  if (mustWait(destination)) writeKept(sender, destination, key, edu)
   const oldest = kept.size > mostKept ? kept.keys().next().value : undefined
   if (oldest !== undefined) drop(sender, destination, oldest)
 }
 
+function mustWait({ busy, flight, failures }: Destination): boolean {
+  return busy || flight !== undefined || failures > 0
+}
+
 /** Writes down what waits for a destination that begins to fail. Call inside a transaction. */
 export function writeAllKept(sender: Sender, destination: Destination): void {
-  if (destination.failures !== 1) return
-  for (const [key, edu] of destination.kept) writeKept(sender, destination, key, edu)
+  for (const [key, edu] of destination.kept) {
+    if (!destination.keptOnDisk.has(key)) writeKept(sender, destination, key, edu)
+  }
 }
 
 function writeKept(sender: Sender, { id, keptOnDisk }: Destination, key: string, edu: KeyEdu): void {
