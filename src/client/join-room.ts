@@ -3,7 +3,7 @@
 
 import { config } from '../config.ts'
 import { hubStub, remoteJoinStub } from '../env.ts'
-import { MatrixError } from '../errors.ts'
+import { isMatrixError, MatrixError } from '../errors.ts'
 import { candidates } from '../federation/remote-join/servers.ts'
 import type { AppContext } from '../http/app-type.ts'
 import type { RoomId, ServerName } from '../matrix/event.ts'
@@ -23,12 +23,27 @@ export async function joinRoom(
   content: JsonObject,
   servers: readonly string[],
 ): Promise<void> {
-  const answer = await askRoom(c, roomId, 'join', content)
-  if ('eventId' in answer || (await joinThroughOthers(c, roomId, content, servers, answer))) return
-  // Somebody else of this server was on the way in, and is there now: this user joins like any other.
-  const again = await askRoom(c, roomId, 'join', content)
-  if ('eventId' in again) return
-  await joinThroughOthers(c, roomId, content, servers, again)
+  for (const wait of [...waitsMs, undefined]) {
+    const answer = await askRoom(c, roomId, 'join', content)
+    if ('eventId' in answer) return
+    try {
+      if (await joinThroughOthers(c, roomId, content, servers, answer)) return
+      // Somebody else of this server was on the way in, and is there now: this user joins like any other.
+    } catch (error) {
+      const mayPass = answer.resident && isMatrixError(error) && error.errcode === 'M_FORBIDDEN'
+      if (!mayPass || wait === undefined) throw error
+      await sleep(wait)
+    }
+  }
+  throw new MatrixError('M_UNKNOWN', 502, 'This server comes into the room and leaves it all the time')
+}
+
+// Others are asked about a restricted room that is here after the user was found to meet a condition, so that the one who refuses
+// may only not have heard yet of what lets the user in. Or this server is about to hear of somebody here who may.
+const waitsMs = [300, 1000]
+
+async function sleep(ms: number): Promise<void> {
+  await new Promise((passed) => setTimeout(passed, ms))
 }
 
 /** Whether the user has joined; if not, this server is in the room now. */

@@ -243,7 +243,7 @@ describe.each(['10', '11', '12'])('a room of version %s', (version) => {
     // The second server is in the room now, but nobody of it may invite.
     expect(await joinVia(carol, roomId, one)).toEqual(refusal(403, 'M_FORBIDDEN'))
     expect((await joinVia(carol, space, one)).status).toBe(200)
-    await sees(alice, space, carol, 'join')
+    // The first server may not know yet that carol is in the space.
     expect((await joinVia(carol, roomId, one)).status).toBe(200)
     expect(await synced(carol, 'join', roomId)).toBeDefined()
     await sees(alice, roomId, carol, 'join')
