@@ -1,5 +1,6 @@
 // Where other implementations resolve a state in another way than we do: test/oracle found these rooms and made them
-// as short as they are. What we expect is what the specification says; `why` tells who differs.
+// as short as they are. We expect what the specification says, and what Synapse does where it does not say; `why`
+// tells who differs.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -103,18 +103,18 @@ func without(in state, at slot) state {
 	return rest
 }
 
-// The module compares levels with the defaults that apply where the specification compares what is given; it does not
-// protect `users_default`, and its rule for `notifications` knows no creators. So it is asked about an event that leaves
-// these alone, and the changes are judged here.
+// The module compares levels with the defaults that apply where we, like Synapse, compare only what is given; it does
+// not protect `users_default`, and its rule for `notifications` knows no creators. So it is asked about an event that
+// changes nothing, and the changes are judged here.
 func powerLevelsAllowed(version gmsl.IRoomVersion, pdu gmsl.PDU, in state) bool {
 	at := slot{spec.MRoomPowerLevels, ""}
 	current, ok := in[at]
 	if !ok {
-		return moduleAllowed(with(version, pdu, nil), in) && !namesCreator(version, pdu, in)
+		empty := map[string]json.RawMessage{}
+		return moduleAllowed(altered(version, pdu, "content", empty), in) && !namesCreator(version, pdu, in)
 	}
-	quiet := without(in, at)
-	quiet[at] = with(version, current, current)
-	if !moduleAllowed(with(version, pdu, quiet[at]), quiet) || namesCreator(version, pdu, in) {
+	unchanged := altered(version, pdu, "content", contentOf(current))
+	if !moduleAllowed(unchanged, in) || namesCreator(version, pdu, in) {
 		return false
 	}
 	sender := string(pdu.SenderID())
@@ -137,14 +137,24 @@ func powerLevelsAllowed(version gmsl.IRoomVersion, pdu gmsl.PDU, in state) bool 
 	return true
 }
 
-// `users_default`, `events`, `users` and, from version 6 on, `notifications`, as far as they are given.
+// All levels that are given; `notifications` from version 6 on.
 func levelsOf(version gmsl.IRoomVersion, powerLevels gmsl.PDU) map[slot]float64 {
 	parsed, err := gmsl.NewPowerLevelContentFromEvent(powerLevels)
 	check(err)
 	content := contentOf(powerLevels)
 	levels := map[slot]float64{}
-	if content["users_default"] != nil {
-		levels[slot{"users_default", ""}] = float64(parsed.UsersDefault)
+	for name, value := range map[string]int64{
+		"users_default":  parsed.UsersDefault,
+		"events_default": parsed.EventsDefault,
+		"state_default":  parsed.StateDefault,
+		"ban":            parsed.Ban,
+		"redact":         parsed.Redact,
+		"kick":           parsed.Kick,
+		"invite":         parsed.Invite,
+	} {
+		if content[name] != nil {
+			levels[slot{name, ""}] = float64(value)
+		}
 	}
 	add := func(name string, all map[string]int64) {
 		given := map[string]json.RawMessage{}
@@ -181,19 +191,6 @@ func namesCreator(version gmsl.IRoomVersion, pdu gmsl.PDU, in state) bool {
 // Versions 1 to 5.
 func hasOldRules(version gmsl.IRoomVersion) bool {
 	return slices.Contains([]string{"1", "2", "3", "4", "5"}, string(version.Version()))
-}
-
-// The same event with the maps of another one, or with none, and without `notifications`.
-func with(version gmsl.IRoomVersion, powerLevels gmsl.PDU, other gmsl.PDU) gmsl.PDU {
-	content := contentOf(powerLevels)
-	delete(content, "notifications")
-	for _, name := range []string{"events", "users"} {
-		delete(content, name)
-		if other != nil && contentOf(other)[name] != nil {
-			content[name] = contentOf(other)[name]
-		}
-	}
-	return altered(version, powerLevels, "content", content)
 }
 
 func contentOf(pdu gmsl.PDU) map[string]json.RawMessage {
