@@ -33,6 +33,7 @@ export function accountDeactivationRoutes(app: App): void {
     if (erase) await hub.eraseAccountData(user.userId)
     // Nobody can ask for the keys again, and nobody else can use them.
     await hub.eraseKeyBackups(user.userId)
+    await hub.eraseSigningKeys(user.userId)
     await leaveAllRooms(c, user)
     // There are no third-party identifiers to unbind.
     return c.json({ id_server_unbind_result: 'success' })

@@ -84,7 +84,7 @@ import {
 } from './remote-keys.ts'
 import { uploadKeys, type KeysUpload } from './upload-keys.ts'
 import { type SignatureFailure, type SignedKey, uploadSignatures } from './upload-signatures.ts'
-import { type SigningKeysUpload, uploadSigningKeys } from './upload-signing-keys.ts'
+import { eraseSigningKeys, type SigningKeysUpload, uploadSigningKeys } from './upload-signing-keys.ts'
 import { editPushRules, type PushRuleEdit } from './push-rules.ts'
 import { applyRemoteMembership, type RemoteMembership } from './remote-invite.ts'
 import { type ReceiptRequest, setReceipt } from './set-receipt.ts'
@@ -295,6 +295,10 @@ export class Hub extends DurableObject<Env> {
   /** Answers false where the user must authenticate first. */
   uploadSigningKeys(upload: SigningKeysUpload): Promise<boolean> {
     return this.#told(uploadSigningKeys(this.#hub, upload))
+  }
+
+  eraseSigningKeys(userId: UserId): Promise<void> {
+    return this.#told(eraseSigningKeys(this.#hub, userId))
   }
 
   uploadSignatures(userId: UserId, keys: readonly SignedKey[]): Promise<SignatureFailure[]> {

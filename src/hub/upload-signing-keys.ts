@@ -46,6 +46,12 @@ export function uploadSigningKeys(hub: HubContext, upload: SigningKeysUpload): b
   return true
 }
 
+/** Deletes the cross-signing keys of a user who ends their account. */
+export function eraseSigningKeys(hub: HubContext, userId: UserId): void {
+  const { rowsWritten } = hub.sql.exec('DELETE FROM cross_signing WHERE uid = ?', internUser(hub, userId))
+  if (rowsWritten > 0) announceSigningKeys(hub, userId)
+}
+
 /** All keys of an upload. The others must be signed by the master key, and no two may be the same. */
 function checkedKeys(upload: SigningKeysUpload, master: CrossSigningKey): CrossSigningKey[] {
   const { userId } = upload

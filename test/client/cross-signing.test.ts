@@ -82,6 +82,21 @@ describe('cross-signing keys', () => {
     expect(await query(user, user)).toMatchObject({ self_signing_keys: {}, user_signing_keys: {} })
   })
 
+  it('and those of devices end with the account', async () => {
+    const { user } = await withKeys()
+    const bob = await client()
+    const password = `password of ${user.userId.slice(1, user.userId.indexOf(':'))}`
+    const identifier = { type: 'm.id.user', user: user.userId }
+    await user.done('POST', '/account/deactivate', {
+      auth: { type: 'm.login.password', identifier, password },
+    })
+    expect(await query(bob, user)).toMatchObject({
+      device_keys: { [user.userId]: {} },
+      master_keys: {},
+      self_signing_keys: {},
+    })
+  })
+
   it('must be signed by the master key, which must be there', async () => {
     const alice = await client()
     const keys = signingKeys(alice.userId)
