@@ -1,13 +1,14 @@
 // Specification: client-server API, "Send-to-Device messaging".
 
 import { createHash } from 'node:crypto'
-import { hubStub } from '../env.ts'
+import { federationSenderStub, hubStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonObject } from '../http/json-body.ts'
 import { requireSession } from '../http/session.ts'
 import type { ToDeviceRequest } from '../hub/to-device.ts'
 import type { UserId } from '../matrix/event.ts'
+import { serverNameOf } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, objectProperty } from '../matrix/json.ts'
 import { findLocalMembers } from '../storage/local-members.ts'
 import { checkedUserId, isLocal, textParam } from './path-params.ts'
@@ -27,11 +28,12 @@ export function sendToDeviceRoutes(app: App): void {
       }
       const messages = messagesIn(await jsonObject(c))
       const request = { sender: c.var.session.userId, type, messageId: messageIdOf(c, type) }
-      await sendToLocal(
-        c,
-        request,
-        messages.filter(({ userId }) => isLocal(c.env, userId)),
-      )
+      const local = Map.groupBy(messages, ({ userId }) => isLocal(c.env, userId))
+      // Where one of the two fails, the client repeats the request, which sends nothing twice.
+      await Promise.all([
+        sendToLocal(c, request, local.get(true) ?? []),
+        sendToOthers(c, request, local.get(false) ?? []),
+      ])
       return c.json({})
     },
   )
@@ -90,5 +92,25 @@ async function sendToLocal(
         messages: Object.fromEntries(users.map(({ userId, contents }) => [userId, contents])),
       }),
     ),
+  )
+}
+
+// The sender has them on disk when it answers.
+async function sendToOthers(
+  c: AppContext,
+  { sender, type, messageId }: Omit<ToDeviceRequest, 'messages'>,
+  messages: readonly UserMessages[],
+): Promise<void> {
+  const byServer = Map.groupBy(messages, ({ userId }) => serverNameOf(userId))
+  const federationSender = federationSenderStub(c.env)
+  await Promise.all(
+    [...byServer].map(([server, users]) => {
+      const contents = users.map(({ userId, contents: ofUser }) => [
+        userId,
+        Object.fromEntries(Object.entries(ofUser).map(([id, text]) => [id, JSON.parse(text) as JsonObject])),
+      ])
+      const content = { sender, type, message_id: messageId, messages: Object.fromEntries(contents) }
+      return federationSender.tellKept([server], [{ type: 'm.direct_to_device', key: messageId, content }])
+    }),
   )
 }

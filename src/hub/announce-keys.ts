@@ -3,7 +3,7 @@
 // misses one notices and asks. Specification: server-server API, "Device Management", "End-to-End Encryption".
 
 import { federationSenderStub } from '../env.ts'
-import type { KeyEdu } from '../federation/sender/edus.ts'
+import type { KeptEdu } from '../federation/sender/edus.ts'
 import { errorMessage, log } from '../log.ts'
 import type { ServerName, UserId } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
@@ -62,7 +62,7 @@ export function announceToRoom(hub: HubContext, uid: number, rid: number): void 
   tellServers(hub, userId, fresh, [edu])
 }
 
-function deviceUpdate(hub: HubContext, uid: number, userId: UserId, deviceId: string): KeyEdu {
+function deviceUpdate(hub: HubContext, uid: number, userId: UserId, deviceId: string): KeptEdu {
   const before = lastUpdate(hub, userId)
   const streamId = moveDeviceList(hub, userId, { numbered: true })
   const row = deviceRows(hub, uid).find((device) => device.deviceId === deviceId)
@@ -74,7 +74,7 @@ function updateEdu(
   deviceId: string,
   row: DeviceRow | undefined,
   { streamId, before }: { readonly streamId: number; readonly before?: number },
-): KeyEdu {
+): KeptEdu {
   const keys = row && signedDeviceKeys(userId, row)
   const content: JsonObject = {
     user_id: userId,
@@ -88,7 +88,7 @@ function updateEdu(
   return { type: 'm.device_list_update', key: `${userId} ${deviceId}`, content }
 }
 
-function spread(hub: HubContext, uid: number, userId: UserId, edus: readonly KeyEdu[]): void {
+function spread(hub: HubContext, uid: number, userId: UserId, edus: readonly KeptEdu[]): void {
   tellChange(hub, userId)
   tellOtherHubs(hub, userId)
   tellServers(hub, userId, [...serversWith(hub, uid)], edus)
@@ -106,7 +106,7 @@ function tellServers(
   hub: HubContext,
   userId: UserId,
   servers: readonly ServerName[],
-  edus: readonly KeyEdu[],
+  edus: readonly KeptEdu[],
 ): void {
   if (servers.length === 0) return
   const running = telling.get(hub) ?? new Set()
@@ -120,10 +120,10 @@ async function tellSender(
   hub: HubContext,
   userId: UserId,
   servers: readonly ServerName[],
-  edus: readonly KeyEdu[],
+  edus: readonly KeptEdu[],
 ): Promise<void> {
   try {
-    await federationSenderStub(hub.env).tellKeys(servers, edus)
+    await federationSenderStub(hub.env).tellKept(servers, edus)
   } catch (error) {
     log({ event: 'device_list_not_told', user_id: userId, error: errorMessage(error) })
   }

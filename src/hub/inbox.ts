@@ -3,6 +3,7 @@
 
 import type { UserId } from '../matrix/event.ts'
 import { announceToRoom } from './announce-keys.ts'
+import { bumpStampFrom } from './bump-stamp.ts'
 import { nextPosition, transact, type HubContext } from './context.ts'
 import { findRoom, internRoom, internUser } from './interned.ts'
 import { joinedMembers, forgetMembers } from './members.ts'
@@ -10,6 +11,7 @@ import { notifyOutcome } from './notify.ts'
 import { applyOtherMembers, type OtherMember } from './other-members.ts'
 import { carryRulesOver } from './push-rules.ts'
 import { rememberNews } from './recent-news.ts'
+import { keepFacts } from './room-facts.ts'
 import { forgetUnshared, keptMembers } from './remote-keys.ts'
 import type { EventNews, MembershipNews, RoomNews } from './room-news.ts'
 import { markNews, wake } from './waiters.ts'
@@ -50,7 +52,7 @@ function applyQueued(hub: HubContext, { news, done, failed }: QueuedNews): void 
 }
 
 /** Applies news of a room and wakes those who wait for it. All of it becomes true together. */
-function applyRoomNews(hub: HubContext, { roomId, events, members }: RoomNews): void {
+function applyRoomNews(hub: HubContext, { roomId, events, members, facts }: RoomNews): void {
   const concerned = new Set<number>()
   const rid = internRoom(hub, roomId)
   const known = appliedUpTo(hub, rid)
@@ -68,6 +70,7 @@ function applyRoomNews(hub: HubContext, { roomId, events, members }: RoomNews): 
       for (const uid of applyEvent(hub, rid, roomId, news)) concerned.add(uid)
       rememberNews(hub, rid, news)
     }
+    if (facts) keepFacts(hub, rid, facts)
   })
   const fresh = events.filter(({ to }) => to > known)
   for (const news of fresh) carryRulesOver(hub, rid, roomId, news)
@@ -118,7 +121,8 @@ function applyEvent(hub: HubContext, rid: number, roomId: string, news: EventNew
   const changes = news.memberships.filter((change) => change.prev !== change.next)
   const [first, ...more] = [...changes, ...othersToLog(before.size > 0, news)].map(loggedChange)
   const position = nextPosition(hub)
-  insertLog(hub, position, rid, news, first, news.hidden ? null : notifyOutcome(hub, roomId, before, news))
+  const notify = news.hidden ? null : notifyOutcome(hub, roomId, before, news)
+  insertLog(hub, position, rid, news, { change: first, notify, bump: bumpStampFrom(hub, rid, news, position) })
   for (const change of news.memberships) applyMembership(hub, rid, news, change, position)
   if (news.others) applyOtherMembers(hub, rid, news.others)
   // A resolution can change several memberships at once; each has a row to be found by.
@@ -152,12 +156,16 @@ function insertLog(
   position: number,
   rid: number,
   news: EventNews,
-  change: LoggedChange | undefined,
-  notify: string | null,
+  outcome: {
+    readonly change: LoggedChange | undefined
+    readonly notify: string | null
+    readonly bump: number
+  },
 ): void {
+  const { change, notify, bump } = outcome
   hub.sql.exec(
-    `INSERT INTO log (pos, rid, from_pos, to_pos, event_id, uid, other, prev, next, notify)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO log (pos, rid, from_pos, to_pos, event_id, uid, other, prev, next, notify, bump)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     position,
     rid,
     news.from,
@@ -168,6 +176,7 @@ function insertLog(
     change?.prev ?? null,
     change?.next ?? null,
     notify,
+    bump,
   )
 }
 

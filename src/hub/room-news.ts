@@ -13,6 +13,17 @@ export interface RoomNews {
   readonly federated?: boolean
   /** Who of other shards and servers was joined before these events, where the shard was told nothing of them. */
   readonly members?: readonly UserId[]
+  /** What the room is, where the shard may not know it yet. */
+  readonly facts?: RoomFacts
+}
+
+/** What lists of rooms are filtered by. */
+export interface RoomFacts {
+  /** The type in the create event; absent for rooms without one. */
+  readonly type?: string
+  readonly encrypted: boolean
+  /** The rooms of a space; absent for other rooms. */
+  readonly children?: readonly string[]
 }
 
 export interface EventNews {

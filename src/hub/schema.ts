@@ -229,4 +229,36 @@ export const hubMigrations: readonly DurableMigration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: '0007-sliding-sync',
+    sql: `
+      -- The position of the room's last event that counts as activity in it, as of this row; 0 where there was none. Rows
+      -- that only tell a membership are left empty.
+      ALTER TABLE log ADD COLUMN bump INTEGER;
+      UPDATE log SET bump = 0;
+
+      -- What lists of rooms are filtered by. Plain rooms have no row. children: the rooms of a space, a JSON list.
+      CREATE TABLE room_facts (
+        rid INTEGER PRIMARY KEY,
+        room_type TEXT,
+        encrypted INTEGER NOT NULL,
+        children TEXT
+      );
+
+      -- What was sent to connections of sliding sync: as of the position that the client has acknowledged, and as of the
+      -- answer that is on its way. See sliding-sync-connection.ts.
+      CREATE TABLE sliding_connections (
+        uid INTEGER NOT NULL,
+        device_id TEXT NOT NULL,
+        conn_id TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        used INTEGER NOT NULL,
+        acked INTEGER NOT NULL,
+        acked_state TEXT NOT NULL,
+        sent INTEGER,
+        sent_state TEXT,
+        PRIMARY KEY (uid, device_id, conn_id)
+      ) WITHOUT ROWID;
+    `,
+  },
 ]

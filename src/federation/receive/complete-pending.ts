@@ -5,7 +5,7 @@
 import { type Env, roomStub } from '../../env.ts'
 import { errorMessage, log } from '../../log.ts'
 import type { RoomId } from '../../matrix/event.ts'
-import type { DueEvents } from '../../room/pending-pdus.ts'
+import { type DueEvents, lacks } from '../../room/pending-pdus.ts'
 import { type Asking, BudgetSpent } from './asking.ts'
 import { pullIn } from './bridge-gap.ts'
 import { authChainFrom, eventsFrom, missingEventsFrom } from './fetch-events.ts'
@@ -23,7 +23,9 @@ export async function completePending(env: Env, roomId: RoomId): Promise<void> {
   while (budget.left > 0) {
     const due = await room.dueEvents()
     if (!due) return
-    await room.settleDue(due.events, await complete({ env, roomId, server: due.server, budget }, due))
+    const answered = await complete({ env, roomId, server: due.server, budget }, due)
+    const tried = due.events.map((event) => ({ eventId: event.eventId, lacked: lacks(event) }))
+    await room.settleDue(tried, answered)
   }
 }
 

@@ -2,7 +2,7 @@
 
 import type { EventId, RoomId, ServerName } from '../../matrix/event.ts'
 import type { JsonObject } from '../../matrix/json.ts'
-import type { EduQueue, KeyEdu } from './edus.ts'
+import type { EduQueue, KeptEdu } from './edus.ts'
 
 export interface TransactionAnswer {
   readonly status: number
@@ -82,7 +82,7 @@ export interface Destination {
   queue: OutboxEvent[]
   readonly edus: EduQueue
   /** EDUs that must not be lost, in order. */
-  readonly kept: Map<string, KeyEdu>
+  readonly kept: Map<string, KeptEdu>
   /** The keys of those that are on disk. */
   readonly keptOnDisk: Set<string>
   /** How often it failed in a row; 0 while all is well. */

@@ -27,9 +27,9 @@ export interface ReceiptEdu {
   readonly threadId?: string
 }
 
-/** A change of a local user's keys or devices, for servers that are named: see kept-edus.ts. */
-export interface KeyEdu {
-  readonly type: 'm.device_list_update' | 'm.signing_key_update'
+/** A change of a local user's keys or devices, or messages to devices, for servers that are named: see kept-edus.ts. */
+export interface KeptEdu {
+  readonly type: 'm.device_list_update' | 'm.signing_key_update' | 'm.direct_to_device'
   /** A newer one of the same type and key replaces an older one that was not sent yet. */
   readonly key: string
   readonly content: JsonObject

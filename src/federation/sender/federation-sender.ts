@@ -12,8 +12,8 @@ import { federationRequest } from '../client/request.ts'
 import { onAlarm } from './alarm.ts'
 import type { Sender, SenderDeps } from './context.ts'
 import { type DestinationStanding, failingDestinations, listDestinations } from './destinations.ts'
-import type { KeyEdu, OutgoingEdu } from './edus.ts'
-import { tellKeys } from './tell-keys.ts'
+import type { KeptEdu, OutgoingEdu } from './edus.ts'
+import { tellKept } from './tell-kept.ts'
 import { openSender } from './load.ts'
 import { senderMigrations } from './schema.ts'
 import { tell, tellEdu, type ToldEvent } from './tell.ts'
@@ -49,9 +49,9 @@ export class FederationSender extends DurableObject<Env> {
     return await this.#work(async (sender) => await tellEdu(sender, edu))
   }
 
-  /** Takes over changes of keys and devices for some servers, in order. */
-  tellKeys(servers: readonly ServerName[], edus: readonly KeyEdu[]): void {
-    this.#work((sender) => tellKeys(sender, servers, edus))
+  /** Takes over changes of keys and devices, and messages to devices, for some servers, in order. */
+  tellKept(servers: readonly ServerName[], edus: readonly KeptEdu[]): void {
+    this.#work((sender) => tellKept(sender, servers, edus))
   }
 
   /** Tries a destination now that was heard of, if it is backing off. */

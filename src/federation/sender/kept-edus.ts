@@ -1,9 +1,10 @@
 // EDUs that must reach their destinations: they go into transactions that are on disk before they are sent, and are on disk
-// themselves while their destination is busy or fails. Specification: server-server API, "Device Management".
+// themselves while their destination is busy or fails. Specification: server-server API, "Device Management",
+// "Send-to-device messaging".
 
 import type { JsonObject } from '../../matrix/json.ts'
 import type { Destination, Sender } from './context.ts'
-import type { KeyEdu } from './edus.ts'
+import type { KeptEdu } from './edus.ts'
 
 // What a destination that is away can make this server keep. The oldest go first.
 const mostKept = 1000
@@ -11,7 +12,7 @@ const mostKept = 1000
 const mostLength = 300_000
 
 /** Queues an EDU. Call inside a transaction. */
-export function keep(sender: Sender, destination: Destination, edu: KeyEdu): void {
+export function keep(sender: Sender, destination: Destination, edu: KeptEdu): void {
   const { kept } = destination
   const key = `${edu.type} ${edu.key}`
   // A newer one says it all, and goes to the end: it must not overtake those that it builds upon.
@@ -34,7 +35,7 @@ export function writeAllKept(sender: Sender, destination: Destination): void {
   }
 }
 
-function writeKept(sender: Sender, { id, keptOnDisk }: Destination, key: string, edu: KeyEdu): void {
+function writeKept(sender: Sender, { id, keptOnDisk }: Destination, key: string, edu: KeptEdu): void {
   keptOnDisk.add(key)
   sender.deps.sql.exec(
     `INSERT OR REPLACE INTO kept_edus (destination, key, seq, json)

@@ -2,7 +2,7 @@
 
 import type { ServerName } from '../../matrix/event.ts'
 import type { Destination, Sender, SenderDeps } from './context.ts'
-import type { KeyEdu } from './edus.ts'
+import type { KeptEdu } from './edus.ts'
 import { loadOutbox } from './outbox.ts'
 import { markReady, pump } from './work.ts'
 
@@ -69,7 +69,7 @@ function loadKept(sender: Sender): void {
   for (const { destination: id, key, json } of rows) {
     const destination = sender.byId.get(id)
     // Written by `writeKept` alone.
-    destination?.kept.set(key, JSON.parse(json) as KeyEdu)
+    destination?.kept.set(key, JSON.parse(json) as KeptEdu)
     destination?.keptOnDisk.add(key)
   }
 }

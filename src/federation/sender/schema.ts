@@ -57,7 +57,7 @@ export const senderMigrations: readonly DurableMigration[] = [
   {
     id: '0002-kept-edus',
     sql: `
-      -- EDUs that must not be lost, of destinations that are busy or fail. json is a KeyEdu.
+      -- EDUs that must not be lost, of destinations that are busy or fail. json is a KeptEdu.
       CREATE TABLE kept_edus (
         destination INTEGER NOT NULL,
         key TEXT NOT NULL,

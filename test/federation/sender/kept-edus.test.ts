@@ -1,8 +1,8 @@
 // EDUs about keys: they reach their destinations whatever happens between.
 
 import { beforeEach, describe, expect, it, vi } from 'vitest'
-import type { KeyEdu } from '../../../src/federation/sender/edus.ts'
-import { tellKeys } from '../../../src/federation/sender/tell-keys.ts'
+import type { KeptEdu } from '../../../src/federation/sender/edus.ts'
+import { tellKept } from '../../../src/federation/sender/tell-kept.ts'
 import type { ServerName } from '../../../src/matrix/event.ts'
 import {
   accept,
@@ -21,14 +21,14 @@ beforeEach(() => {
   vi.spyOn(console, 'log').mockReturnValue()
 })
 
-const update = (device: string, streamId: number): KeyEdu => ({
+const update = (device: string, streamId: number): KeptEdu => ({
   type: 'm.device_list_update',
   key: `@alice:test.local ${device}`,
   content: { device_id: device, stream_id: streamId },
 })
 
-async function say(world: World, servers: readonly ServerName[], ...edus: KeyEdu[]): Promise<void> {
-  tellKeys(world.sender, servers, edus)
+async function say(world: World, servers: readonly ServerName[], ...edus: KeptEdu[]): Promise<void> {
+  tellKept(world.sender, servers, edus)
   await world.settle()
 }
 
