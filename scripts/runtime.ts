@@ -46,13 +46,15 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   }
 }
 
-// One process and no subrequest limit: sessions may be kept in memory, and a sync may ask any number of rooms. Nobody
+// One process and no subrequest limit: sessions may be kept in memory, a sync may ask any number of rooms, and the sender
+// serves any number of servers itself. Nobody
 // pays for requests, rows or duration, so there is presence, and what a crash left is looked after at once.
 const ownMachine = {
   SESSION_CACHE: 'on',
   ROOMS_PER_SYNC: '1000',
   PRESENCE: 'on',
   SENDER_CONNECTIONS: '50',
+  SENDER_QUEUE_FROM: '1000000',
   ROOM_ALARM_SECONDS: '5',
 }
 
@@ -66,6 +68,7 @@ function runtimeOptions(options: RuntimeOptions, config = readWranglerConfig()):
     compatibilityFlags: config.compatibility_flags,
     bindings: { ...config.vars, ...ownMachine, ...options.vars },
     ...storageOptions(config, options.dataDir),
+    ...queueOptions(config),
     serviceBindings: { FEDERATION_TRANSPORT: { node: options.federation ?? noFederation } },
     ratelimits: Object.fromEntries(config.ratelimits.map(({ name, ...limit }) => [name, limit])),
     // The port of the server leads straight to the Worker. Miniflare's own entry, which among other things hands
@@ -115,6 +118,22 @@ function storageOptions(config: WranglerConfig, dataDir: string) {
     d1Persist: join(dataDir, 'd1'),
     r2Buckets: config.r2_buckets.map((bucket) => bucket.binding),
     r2Persist: join(dataDir, 'r2'),
+  }
+}
+
+function queueOptions({ queues: { producers, consumers } }: WranglerConfig) {
+  return {
+    queueProducers: Object.fromEntries(producers.map(({ binding, queue }) => [binding, queue])),
+    queueConsumers: Object.fromEntries(
+      consumers.map((consumer) => [
+        consumer.queue,
+        {
+          maxBatchSize: consumer.max_batch_size,
+          maxBatchTimeout: consumer.max_batch_timeout,
+          maxRetries: consumer.max_retries,
+        },
+      ]),
+    ),
   }
 }
 

@@ -17,6 +17,17 @@ const schema = v.strictObject({
   vars: v.record(v.string(), v.string()),
   d1_databases: v.array(v.object({ ...binding.entries, database_name: v.string() })),
   r2_buckets: v.array(binding),
+  queues: v.strictObject({
+    producers: v.array(v.strictObject({ ...binding.entries, queue: v.string() })),
+    consumers: v.array(
+      v.strictObject({
+        queue: v.string(),
+        max_batch_size: v.number(),
+        max_batch_timeout: v.number(),
+        max_retries: v.number(),
+      }),
+    ),
+  }),
   durable_objects: v.strictObject({
     bindings: v.array(v.strictObject({ name: v.string(), class_name: v.string() })),
   }),

@@ -1,5 +1,6 @@
 // The bindings of the Worker, as wrangler.toml declares them, and one typed accessor per Durable Object.
 
+import type { QueuedWork } from './federation/sender/context.ts'
 import type { FederationSender } from './federation/sender/federation-sender.ts'
 import type { EventFetcher } from './federation/receive/event-fetcher.ts'
 import type { RemoteJoin } from './federation/remote-join/remote-join.ts'
@@ -18,6 +19,7 @@ export interface Env {
   readonly PASSWORD_HASHER: DurableObjectNamespace<PasswordHasher>
   readonly FEDERATION_SENDER: DurableObjectNamespace<FederationSender>
   readonly REMOTE_JOIN: DurableObjectNamespace<RemoteJoin>
+  readonly FEDERATION_QUEUE: Queue<QueuedWork>
   readonly EVENT_FETCHER: DurableObjectNamespace<EventFetcher>
   readonly LOGIN_LIMIT: RateLimit
   readonly REGISTER_LIMIT: RateLimit
@@ -36,6 +38,8 @@ export interface Env {
   /** `on` serves media also on the deprecated endpoints without authentication. */
   readonly UNAUTHENTICATED_MEDIA: string
   readonly ROOMS_PER_SYNC: string
+  /** So many servers to be sent something at once are left to the consumers of the queue. */
+  readonly SENDER_QUEUE_FROM: string
   /** How long a server is left alone at first that cannot be reached, in seconds. */
   readonly SENDER_BACK_OFF_SECONDS: string
   /** How long after an event a room looks after what a crash may have kept it from telling, in seconds. */

@@ -21,6 +21,7 @@ export type LogEvent =
   | { event: 'sender_not_told'; room_id: string; error: string }
   | { event: 'transaction_not_made'; destination: string; error: string }
   | { event: 'transaction_failed'; destination: string; txn_id: string; failures: number; error: string }
+  | { event: 'queue_failed'; messages: number; error: string }
   | { event: 'pdu_not_accepted'; destination: string; event_id: string; error: string }
   | { event: 'destination_back'; destination: string }
   | { event: 'not_woken'; destination: string; error: string }

@@ -27,6 +27,7 @@ app.post('/__verify', async (c) => {
 })
 
 export default {
+  ...guarded,
   async fetch(request: Request, env: LocalEnv, ctx: ExecutionContext): Promise<Response> {
     const { pathname } = new URL(request.url)
     const isOurs =

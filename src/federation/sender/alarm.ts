@@ -3,8 +3,9 @@
 
 import { armAlarm, safetyMs } from './arm-alarm.ts'
 import { acknowledgedMark, type Sender } from './context.ts'
+import { endLeases } from './leases.ts'
 import { trim } from './outbox.ts'
-import { hasWork, markReady, pump, whenIdle } from './work.ts'
+import { beginInvocation, hasWork, markReady, pump, whenIdle } from './work.ts'
 
 // A busy server may never be idle.
 const longestRunMs = 60_000
@@ -13,6 +14,8 @@ const longestRunMs = 60_000
 export async function onAlarm(sender: Sender): Promise<void> {
   // No need to arm it for what comes meanwhile.
   sender.alarmAt = 0
+  beginInvocation(sender)
+  endLeases(sender)
   for (const destination of sender.byId.values()) markReady(sender, destination)
   pump(sender)
   await Promise.race([whenIdle(sender), new Promise<void>((over) => sender.deps.later(longestRunMs, over))])
@@ -23,9 +26,13 @@ export async function onAlarm(sender: Sender): Promise<void> {
 
 function rearm(sender: Sender): void {
   const { now, sql } = sender.deps
+  // More than one alarm may send.
+  if (sender.ready.size > 0) return armAlarm(sender, now())
   const times = [...sender.byId.values()]
     .filter(hasWork)
-    .map(({ failures, retryAt }) => Math.max(failures > 0 ? retryAt : 0, now() + safetyMs))
+    .map(({ failures, retryAt, lease }) =>
+      Math.max(failures > 0 ? retryAt : 0, lease?.until ?? 0, now() + safetyMs),
+    )
   if (times.length === 0) return
   armAlarm(
     sender,

@@ -33,12 +33,29 @@ export interface SenderDeps {
   /** Sends a transaction. Rejects where the server cannot be reached. */
   readonly send: (destination: ServerName, txnId: string, content: JsonObject) => Promise<TransactionAnswer>
   readonly rooms: SenderRooms
+  /** Puts messages into the queue of the consumers. Rejects where it takes no more. */
+  readonly enqueue: (messages: readonly QueuedWork[]) => Promise<void>
+  /** So many destinations to be served at once are left to the consumers. Fewer are served within one call or alarm. */
+  readonly queueFrom: number
   /** How many requests to other servers may wait for their answers at once. */
   readonly connections: number
   /** How soon a transaction is tried again at first, in milliseconds: what breaks a single request is often over by then. */
   readonly quickRetriesMs: readonly number[]
   /** How long the back-off from a destination is at first, in milliseconds. */
   readonly firstBackOffMs: number
+}
+
+/** A message to the consumers: destinations that one of them may serve. */
+export interface QueuedWork {
+  readonly lease: number
+}
+
+/** The right of one consumer to serve a destination, until a time in milliseconds. In memory alone. */
+export interface Lease {
+  readonly number: number
+  readonly until: number
+  /** Whether the consumer has fetched what to send. */
+  readonly pulled: boolean
 }
 
 /** A row of the outbox. */
@@ -102,7 +119,9 @@ export interface Destination {
   missed: Map<RoomId, number> | undefined
   /** The rooms whose newest events are being fetched: what comes now must be queued. */
   fetching: ReadonlySet<RoomId>
+  /** Whether it is being served, by the sender or by who has the lease. */
   busy: boolean
+  lease: Lease | undefined
 }
 
 export interface Sender {
@@ -125,6 +144,12 @@ export interface Sender {
   /** Destinations to be served, in this order. */
   readonly ready: Set<Destination>
   active: number
+  /** How many the sender has served itself since the last call or alarm. */
+  served: number
+  /** The number of the last lease. */
+  lease: number
+  /** When the queue is tried again after it took no more, in milliseconds. */
+  queueAgainAt: number
   /** Destinations that do not fail and have a transaction on disk in flight, the oldest transaction first. */
   readonly unacknowledged: Set<Destination>
   /** Those who wait for all work to be done. */

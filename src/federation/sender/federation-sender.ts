@@ -8,7 +8,6 @@ import { config } from '../../config.ts'
 import { roomStub, type Env } from '../../env.ts'
 import type { RoomId, ServerName } from '../../matrix/event.ts'
 import { migrate } from '../../storage/durable-migrations.ts'
-import { federationRequest } from '../client/request.ts'
 import { onAlarm } from './alarm.ts'
 import type { Sender, SenderDeps } from './context.ts'
 import { type DestinationStanding, failingDestinations, listDestinations } from './destinations.ts'
@@ -16,11 +15,11 @@ import type { KeptEdu, OutgoingEdu } from './edus.ts'
 import { tellKept } from './tell-kept.ts'
 import { openSender } from './load.ts'
 import { senderMigrations } from './schema.ts'
+import { sendTransaction } from './send-transaction.ts'
+import { pull, report, type QueuedOutcome, type QueuedTransaction } from './queued.ts'
 import { tell, tellEdu, type ToldEvent } from './tell.ts'
 import { wake } from './wake.ts'
-import { whenIdle } from './work.ts'
-
-const timeoutMs = 60_000
+import { beginInvocation, whenIdle } from './work.ts'
 
 export class FederationSender extends DurableObject<Env> {
   #pendingAlarm: number | undefined
@@ -54,6 +53,16 @@ export class FederationSender extends DurableObject<Env> {
     this.#work((sender) => tellKept(sender, servers, edus))
   }
 
+  /** What a consumer of the queue is to send; nothing for a message that came before. */
+  async pull(lease: number): Promise<QueuedTransaction[]> {
+    return await this.#work(async (sender) => await pull(sender, lease))
+  }
+
+  /** Takes what became of it. */
+  report(lease: number, outcomes: readonly QueuedOutcome[]): void {
+    this.#work((sender) => report(sender, lease, outcomes))
+  }
+
   /** Tries a destination now that was heard of, if it is backing off. */
   wake(destination: ServerName): void {
     this.#work((sender) => wake(sender, destination))
@@ -71,6 +80,7 @@ export class FederationSender extends DurableObject<Env> {
 
   #work<T>(run: (sender: Sender) => T): T {
     this.#opened ??= openSender(senderDeps(this.ctx, this.env), this.#pendingAlarm)
+    beginInvocation(this.#opened)
     const result = run(this.#opened)
     this.ctx.waitUntil(whenIdle(this.#opened))
     return result
@@ -86,14 +96,7 @@ function senderDeps({ storage }: DurableObjectState, env: Env): SenderDeps {
     random: Math.random,
     later: (ms, run) => void setTimeout(run, ms),
     setAlarm: (time) => void storage.setAlarm(time),
-    send: (destination, txnId, content) =>
-      federationRequest(env, {
-        destination,
-        method: 'PUT',
-        path: `/_matrix/federation/v1/send/${txnId}`,
-        content,
-        timeoutMs,
-      }),
+    send: (destination, txnId, content) => sendTransaction(env, destination, txnId, content),
     rooms: {
       pduTexts: async (roomId, eventIds) => await roomStub(env, roomId).pduTexts(eventIds),
       newestFor: async (roomId, serverName, from) => await roomStub(env, roomId).newestFor(serverName, from),
@@ -103,6 +106,10 @@ function senderDeps({ storage }: DurableObjectState, env: Env): SenderDeps {
       },
     },
     connections: config(env).senderConnections,
+    enqueue: async (messages) => {
+      await env.FEDERATION_QUEUE.sendBatch(messages.map((body) => ({ body })))
+    },
+    queueFrom: config(env).senderQueueFrom,
     quickRetriesMs: [1000, 5000],
     firstBackOffMs: config(env).senderBackOffMs,
   }

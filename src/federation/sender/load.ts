@@ -40,6 +40,9 @@ export function openSender(deps: SenderDeps, alarmAt: number | 'now' | undefined
     toldUpTo: new Map(),
     ready: new Set(),
     active: 0,
+    served: 0,
+    lease: 0,
+    queueAgainAt: 0,
     unacknowledged: new Set(),
     idleWaiters: [],
     alarmAt: alarmAt === 'now' ? undefined : alarmAt,
@@ -136,5 +139,6 @@ function blank(id: number, name: ServerName, cursor: number): Destination {
     missed: undefined,
     fetching: new Set(),
     busy: false,
+    lease: undefined,
   }
 }

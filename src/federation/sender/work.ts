@@ -1,17 +1,15 @@
-// Serving destinations: one transaction at a time for each, several destinations at once, each in its turn.
+// Serving destinations: one transaction at a time for each, several destinations at once, each in its turn. Where many
+// are to be served, the queue's consumers do it (leases.ts).
 // Specification: server-server API, "Transactions".
 
 import { errorMessage, log } from '../../log.ts'
-import { parseEventId } from '../../matrix/identifiers.ts'
-import { isJsonObject, type JsonObject, objectProperty, property, stringProperty } from '../../matrix/json.ts'
-import { noteFailure, quickRetryIn, writeStanding } from './back-off.ts'
-import { noteBack } from './catch-up.ts'
-import type { Destination, Flight, Sender, TransactionAnswer } from './context.ts'
+import type { JsonObject } from '../../matrix/json.ts'
+import { armAlarm } from './arm-alarm.ts'
+import type { Destination, Flight, Sender } from './context.ts'
 import { eduIsDue } from './edus.ts'
+import { handOver, isForMany } from './leases.ts'
+import { outcomeOf, settle } from './outcome.ts'
 import { nextTransaction } from './transaction.ts'
-
-// How soon a room is asked again that could not be asked.
-const roomRetryMs = 5_000
 
 /** Puts a destination into the line of those to be served, if it is time and there is something to do. */
 export function markReady(sender: Sender, destination: Destination): void {
@@ -26,16 +24,33 @@ export function hasWork({ flight, queue, kept, catchingUp, missed }: Destination
 
 /** Serves those in the line, as many at once as there are connections. */
 export function pump(sender: Sender): void {
+  if (isForMany(sender)) handOver(sender, [...sender.ready].filter(hasWork), pump)
   for (const destination of sender.ready) {
     if (sender.active >= sender.deps.connections) return
+    // The rest in an alarm, which is an invocation with subrequests of its own.
+    if (isSpent(sender)) return armAlarm(sender, sender.deps.now())
+    sender.served += 1
     sender.ready.delete(destination)
     void serve(sender, destination)
   }
 }
 
+/** Notes that a call or an alarm has begun, which may send as much as one may. */
+export function beginInvocation(sender: Sender): void {
+  sender.served = 0
+}
+
+function isSpent({ served, deps }: Sender): boolean {
+  return served >= deps.queueFrom - 1
+}
+
+function isIdle(sender: Sender): boolean {
+  return sender.active === 0 && (sender.ready.size === 0 || isSpent(sender))
+}
+
 /** Resolves when nothing is going on: all is sent, or waits for its time. */
 export function whenIdle(sender: Sender): Promise<void> {
-  if (sender.active === 0 && sender.ready.size === 0) return Promise.resolve()
+  if (isIdle(sender)) return Promise.resolve()
   return new Promise((resolve) => sender.idleWaiters.push(resolve))
 }
 
@@ -46,20 +61,28 @@ async function serve(sender: Sender, destination: Destination): Promise<void> {
     const flight = destination.flight ?? (await nextTransaction(sender, destination))
     if (flight) await deliver(sender, destination, flight)
   } catch (error) {
-    // A room could not be asked, which says nothing about the destination.
-    log({ event: 'transaction_not_made', destination: destination.name, error: errorMessage(error) })
-    tryLater(sender, destination, roomRetryMs)
+    putOff(sender, destination, error)
   }
   sender.active -= 1
   destination.busy = false
   // At the end of the line: the others come first.
   markReady(sender, destination)
   pump(sender)
-  if (sender.active > 0 || sender.ready.size > 0) return
+  if (!isIdle(sender)) return
   for (const resolve of sender.idleWaiters.splice(0)) resolve()
 }
 
-function tryLater(sender: Sender, destination: Destination, ms: number): void {
+// How soon a room is asked again that could not be asked.
+const roomRetryMs = 5_000
+
+/** Notes that no transaction could be made. A room could not be asked, which says nothing about the destination. */
+export function putOff(sender: Sender, destination: Destination, error: unknown): void {
+  log({ event: 'transaction_not_made', destination: destination.name, error: errorMessage(error) })
+  tryLater(sender, destination, roomRetryMs)
+}
+
+/** Serves a destination in some milliseconds again, if there is something to do. */
+export function tryLater(sender: Sender, destination: Destination, ms: number): void {
   destination.retryAt = sender.deps.now() + ms
   sender.deps.later(ms, () => {
     markReady(sender, destination)
@@ -67,74 +90,19 @@ function tryLater(sender: Sender, destination: Destination, ms: number): void {
   })
 }
 
-async function deliver(sender: Sender, destination: Destination, flight: Flight): Promise<void> {
-  destination.lastTry = sender.deps.now()
-  let answer: TransactionAnswer
-  try {
-    answer = await sender.deps.send(
-      destination.name,
-      String(flight.txn),
-      contentOf(sender, destination, flight),
-    )
-  } catch (error) {
-    return failed(sender, destination, flight, errorMessage(error))
-  }
-  // The answer is 200 even where single events were refused. Anything else: the same transaction again.
-  if (answer.status === 200) return acknowledged(sender, destination, answer.body)
-  const errcode = stringProperty(answer.body, 'errcode')
-  const reason = `status ${answer.status}${errcode === undefined ? '' : `, ${errcode}`}`
-  const retryAfter = property(answer.body, 'retry_after_ms')
-  const notBefore = typeof retryAfter === 'number' ? sender.deps.now() + retryAfter : 0
-  failed(sender, destination, flight, reason, notBefore)
-}
-
-function contentOf(sender: Sender, { id }: Destination, { body }: Flight): JsonObject {
-  const text =
+/** The content of a transaction as JSON text. */
+export function contentText(sender: Sender, { id }: Destination, { body }: Flight): string {
+  return (
     body ??
     sender.deps.sql.exec<{ body: string }>('SELECT body FROM destinations WHERE id = ?', id).one().body
+  )
+}
+
+async function deliver(sender: Sender, destination: Destination, flight: Flight): Promise<void> {
+  destination.lastTry = sender.deps.now()
   // Written by `assemble` alone.
-  return JSON.parse(text) as JsonObject
-}
-
-function acknowledged(sender: Sender, destination: Destination, answer: JsonObject): void {
-  const wasFailing = destination.failures > 0
-  sender.unacknowledged.delete(destination)
-  // Not as it was when it was sent: a backlog may have been given up since.
-  destination.cursor = Math.max(destination.cursor, destination.flight?.upTo ?? 0)
-  destination.flight = undefined
-  destination.failures = 0
-  destination.quickRetries = 0
-  destination.failingSince = 0
-  destination.retryAt = 0
-  destination.lastSuccess = sender.deps.now()
-  logRefused(destination, answer)
-  if (!wasFailing) return
-  log({ event: 'destination_back', destination: destination.name })
-  noteBack(sender, destination)
-  writeStanding(sender, destination)
-}
-
-function failed(
-  sender: Sender,
-  destination: Destination,
-  { txn }: Flight,
-  error: string,
-  notBefore?: number,
-): void {
-  const retryIn = notBefore ? undefined : quickRetryIn(sender, destination)
-  if (retryIn === undefined) {
-    sender.unacknowledged.delete(destination)
-    noteFailure(sender, destination, error, notBefore)
-  } else tryLater(sender, destination, retryIn)
-  const { name, failures } = destination
-  log({ event: 'transaction_failed', destination: name, txn_id: String(txn), failures, error })
-}
-
-function logRefused({ name }: Destination, answer: JsonObject): void {
-  for (const [eventId, result] of Object.entries(objectProperty(answer, 'pdus') ?? {})) {
-    const error = isJsonObject(result) ? stringProperty(result, 'error') : undefined
-    // What is logged is ours to say: a destination could write anything there.
-    if (error === undefined || parseEventId(eventId) === undefined) continue
-    log({ event: 'pdu_not_accepted', destination: name, event_id: eventId, error: error.slice(0, 200) })
-  }
+  const content = JSON.parse(contentText(sender, destination, flight)) as JsonObject
+  const outcome = await outcomeOf(() => sender.deps.send(destination.name, String(flight.txn), content))
+  const retryIn = settle(sender, destination, flight, outcome)
+  if (retryIn !== undefined) tryLater(sender, destination, retryIn)
 }

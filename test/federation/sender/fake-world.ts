@@ -8,7 +8,7 @@ import { openSender } from '../../../src/federation/sender/load.ts'
 import { senderMigrations } from '../../../src/federation/sender/schema.ts'
 import { tell, tellEdu } from '../../../src/federation/sender/tell.ts'
 import type { OutgoingEdu } from '../../../src/federation/sender/edus.ts'
-import { whenIdle } from '../../../src/federation/sender/work.ts'
+import { beginInvocation, whenIdle } from '../../../src/federation/sender/work.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../../src/matrix/event.ts'
 import type { JsonObject } from '../../../src/matrix/json.ts'
 
@@ -42,7 +42,7 @@ export const hang: Behaviour = () => new Promise(() => undefined)
 
 export type World = ReturnType<typeof newWorld>
 
-export function newWorld({ connections = 6, quickRetriesMs = [] as number[] } = {}) {
+export function newWorld({ connections = 6, quickRetriesMs = [] as number[], queueFrom = Infinity } = {}) {
   const database = new DatabaseSync(':memory:')
   for (const { sql } of senderMigrations) database.exec(sql)
   const sent: SentTransaction[] = []
@@ -50,6 +50,8 @@ export function newWorld({ connections = 6, quickRetriesMs = [] as number[] } = 
   const texts = new Map<string, string>()
   const newest = new Map<RoomId, string[]>()
   const servers = new Map<RoomId, ServerName[]>()
+  const queued: number[] = []
+  let queueTakes = true
   const asked = { pduTexts: 0, newestFor: 0, otherServers: 0 }
   let now = 1_700_000_000_000
   let alarmAt: number | undefined
@@ -115,6 +117,12 @@ export function newWorld({ connections = 6, quickRetriesMs = [] as number[] } = 
       },
       connections,
       quickRetriesMs,
+      queueFrom,
+      enqueue: (messages) => {
+        if (!queueTakes) return Promise.reject(new Error('too many'))
+        queued.push(...messages.map(({ lease }) => lease))
+        return Promise.resolve()
+      },
       firstBackOffMs: minute,
     }
     return openSender(deps, start)
@@ -139,6 +147,10 @@ export function newWorld({ connections = 6, quickRetriesMs = [] as number[] } = 
   return {
     sent,
     asked,
+    /** The leases in the queue. */
+    queued,
+    /** Whether the queue takes messages. */
+    queueTakes: (takes: boolean) => (queueTakes = takes),
     servers,
     newest,
     get sender() {
@@ -164,6 +176,7 @@ export function newWorld({ connections = 6, quickRetriesMs = [] as number[] } = 
         newest.set(roomId, [text])
         return { position, eventId, destinations, text }
       })
+      beginInvocation(sender)
       tell(sender, roomId, events)
       await settle()
       return events.map(({ eventId }) => eventId)

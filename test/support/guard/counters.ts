@@ -15,6 +15,8 @@ export interface Counts {
   /** A lower bound: what a SELECT through `raw()` scanned is not told, only what it returned. */
   d1RowsRead: number
   r2Operations: number
+  /** Three a message. */
+  queueOperations: number
   /** Outbound requests to other servers. */
   fetches: number
   /** All calls that leave a Worker request or a Durable Object call: bindings and fetches. */
@@ -51,6 +53,7 @@ export const counts: Counts = {
   d1RowsWritten: 0,
   d1RowsRead: 0,
   r2Operations: 0,
+  queueOperations: 0,
   fetches: 0,
   subrequests: 0,
 }

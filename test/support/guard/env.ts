@@ -21,6 +21,7 @@ export function guardEnv(env: LocalEnv): LocalEnv {
     REMOTE_JOIN: guardNamespace(env.REMOTE_JOIN, 'RemoteJoin'),
     EVENT_FETCHER: guardNamespace(env.EVENT_FETCHER, 'EventFetcher'),
     FEDERATION_SENDER: guardNamespace(env.FEDERATION_SENDER, 'FederationSender'),
+    FEDERATION_QUEUE: guardQueue(env.FEDERATION_QUEUE),
     ...(env.FEDERATION_TRANSPORT && { FEDERATION_TRANSPORT: guardTransport(env.FEDERATION_TRANSPORT) }),
   }
   guarded.set(env, fresh)
@@ -33,6 +34,26 @@ function guardTransport(transport: Fetcher): Fetcher {
     counts.fetches += 1
     countSubrequest('another server')
   })
+}
+
+// Written, read and deleted: three operations a message.
+function guardQueue<T>(queue: Queue<T>): Queue<T> {
+  const count = (messages: number) => {
+    counts.queueOperations += 3 * messages
+    countSubrequest('a queue')
+  }
+  return {
+    ...announced(queue, () => undefined),
+    send: (body) => {
+      count(1)
+      return queue.send(body)
+    },
+    sendBatch: (messages) => {
+      const list = [...messages]
+      count(list.length)
+      return queue.sendBatch(list)
+    },
+  }
 }
 
 /** An object whose methods are first announced to `before`, all else being as it was. */

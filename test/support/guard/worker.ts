@@ -1,11 +1,13 @@
 // The Worker's own requests under guard.
 
+import type { QueuedWork } from '../../../src/federation/sender/context.ts'
 import type { LocalEnv } from '../../../scripts/local-entry.ts'
 import { counts, countSubrequest, invoke, report, whileActive } from './counters.ts'
 import { guardEnv } from './env.ts'
 
 interface Handler {
   fetch: (request: Request, env: LocalEnv, ctx: ExecutionContext) => Response | Promise<Response>
+  queue?: (batch: MessageBatch<QueuedWork>, env: LocalEnv) => Promise<void>
 }
 
 /** The handler with its bindings, its fetches and its work after the answer under guard. `/__guard` is the report. */
@@ -21,6 +23,11 @@ export function guardWorker(worker: Handler) {
       })
       return await invoke(`${request.method} ${pathname}`, undefined, () =>
         worker.fetch(request, guardEnv(env), ctx),
+      )
+    },
+    async queue(batch: MessageBatch<QueuedWork>, env: LocalEnv): Promise<void> {
+      await invoke(`queue ${batch.queue}`, undefined, () =>
+        whileActive(worker.queue?.(batch, guardEnv(env)) ?? Promise.resolve()),
       )
     },
   }
