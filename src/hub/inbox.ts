@@ -122,7 +122,11 @@ function applyEvent(hub: HubContext, rid: number, roomId: string, news: EventNew
   const [first, ...more] = [...changes, ...othersToLog(before.size > 0, news)].map(loggedChange)
   const position = nextPosition(hub)
   const notify = news.hidden ? null : notifyOutcome(hub, roomId, before, news)
-  insertLog(hub, position, rid, news, { change: first, notify, bump: bumpStampFrom(hub, rid, news, position) })
+  insertLog(hub, position, rid, news, {
+    change: first,
+    notify,
+    bump: bumpStampFrom(hub, rid, news, position),
+  })
   for (const change of news.memberships) applyMembership(hub, rid, news, change, position)
   if (news.others) applyOtherMembers(hub, rid, news.others)
   // A resolution can change several memberships at once; each has a row to be found by.

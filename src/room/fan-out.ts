@@ -17,6 +17,7 @@ import { hasOtherServers } from './joined-servers.ts'
 import { memberCounts, membershipChanges, type MembershipChange } from './member-counts.ts'
 import { membersBefore } from './members-before.ts'
 import { acknowledge, armAlarm, soonMs, toldUpTo } from './outbox.ts'
+import { changesFacts, roomFacts } from './room-facts.ts'
 import { eventInState, stateLookup } from './state-at.ts'
 import { strippedState } from './stripped-state.ts'
 import { mainTimeline, threadOf } from './thread-of.ts'
@@ -97,9 +98,18 @@ async function tellNext(room: RoomContext, shard: number): Promise<void> {
       events: news,
       federated,
       ...(before ? { members: before.filter((userId) => !isOfShard(room, userId, shard)) } : {}),
+      ...(before || tellsFacts(room, from, told) ? { facts: roomFacts(room) } : {}),
     })
   }
   acknowledge(room, sinkOf(shard), last)
+}
+
+// What the room is was never told, may have changed, or came along with a join from outside.
+function tellsFacts(room: RoomContext, told: number, events: readonly StoredEvent[]): boolean {
+  return (
+    told === 0 ||
+    events.some((stored) => changesFacts(stored) || firstPositionOf(room, stored) !== stored.eid)
+  )
 }
 
 /** The next accepted events after `told`, and the position up to which they are all. */

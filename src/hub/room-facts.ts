@@ -1,0 +1,61 @@
+// What lists of rooms are filtered by, as the rooms told it. A plain room, without type and encryption, has no row.
+// Specification: MSC4186 (simplified sliding sync), "SlidingRoomFilter".
+
+import type { HubContext } from './context.ts'
+import type { RoomFacts } from './room-news.ts'
+
+interface FactsRow {
+  readonly room_type: string | null
+  readonly encrypted: number
+  readonly children: string | null
+  readonly [column: string]: SqlStorageValue
+}
+
+const plain: RoomFacts = { encrypted: false }
+
+/** What is known of a room. */
+export function factsOf(hub: HubContext, rid: number): RoomFacts {
+  const row = hub.sql
+    .exec<FactsRow>('SELECT room_type, encrypted, children FROM room_facts WHERE rid = ?', rid)
+    .toArray()[0]
+  return row ? asFacts(row) : plain
+}
+
+/** What is known of all rooms that a user has to do with, by their numbers; plain rooms are left out. */
+export function factsByRoom(hub: HubContext, uid: number): Map<number, RoomFacts> {
+  const rows = hub.sql.exec<FactsRow & { readonly rid: number }>(
+    `SELECT room_facts.* FROM user_room JOIN room_facts USING (rid) WHERE user_room.uid = ?`,
+    uid,
+  )
+  return new Map([...rows].map((row) => [row.rid, asFacts(row)]))
+}
+
+/** Keeps what a room tells of itself. Writes only what is new. */
+export function keepFacts(hub: HubContext, rid: number, facts: RoomFacts): void {
+  if (JSON.stringify(asFacts(asRow(facts))) === JSON.stringify(factsOf(hub, rid))) return
+  const row = asRow(facts)
+  hub.sql.exec(
+    'INSERT OR REPLACE INTO room_facts (rid, room_type, encrypted, children) VALUES (?, ?, ?, ?)',
+    rid,
+    row.room_type,
+    row.encrypted,
+    row.children,
+  )
+}
+
+function asRow({ type, encrypted, children }: RoomFacts): FactsRow {
+  return {
+    room_type: type ?? null,
+    encrypted: encrypted ? 1 : 0,
+    children: children ? JSON.stringify(children) : null,
+  }
+}
+
+function asFacts(row: FactsRow): RoomFacts {
+  return {
+    ...(row.room_type === null ? {} : { type: row.room_type }),
+    encrypted: row.encrypted === 1,
+    // Written by `keepFacts` alone.
+    ...(row.children === null ? {} : { children: JSON.parse(row.children) as string[] }),
+  }
+}
