@@ -17,11 +17,11 @@ import { armAlarm, soonMs } from './outbox.ts'
 import { missingFor, missingParents, receiveChecked } from './receive-pdu.ts'
 import { currentEvent } from './state-at.ts'
 
-// Bounds what a server can make this one keep, and all of them together.
-const mostPerServer = 100
-const mostPending = 300
-// A join takes minutes at most; one that came to nothing does not end.
-const longestJoinMs = 30 * 60_000
+// Bounds what a server can make this one keep, and all of them together: up to 64 KiB each.
+const mostPerServer = 60
+const mostPending = 200
+// A join of a large room takes its time; one that nobody took up again after a crash is over.
+const longestJoinMs = 6 * 3_600_000
 // After each attempt that did not help.
 const backOffMs = [30_000, 2 * 60_000, 15 * 60_000, 2 * 3_600_000] as const
 const mostPasses = 10
@@ -65,7 +65,7 @@ export function expectPending(room: RoomContext): void {
   setMeta(room, 'joining', room.now())
 }
 
-/** Notes that the room is joined. Call inside `transact`. */
+/** Notes that the room is joined, or that the join came to nothing. Call inside `transact`. */
 export function expectNoMore(room: RoomContext): void {
   room.sql.exec("DELETE FROM meta WHERE key = 'joining'")
 }
@@ -133,6 +133,12 @@ export interface DueEvent {
   readonly authEvents: readonly EventId[]
 }
 
+/** An event that something was fetched for, and how many it lacked before. */
+export interface TriedEvent {
+  readonly eventId: EventId
+  readonly lacked: number
+}
+
 const mostDue = 20
 
 /** The next events to fetch something for, undefined if there are none now. */
@@ -173,22 +179,23 @@ function dueEvent(room: RoomContext, row: PendingRow): DueEvent {
  * Judges those of the events that have what they lacked. The others are put off, or given up: after the last attempt, or
  * where the server has answered and shown nothing. Who sends events without what they build upon is not asked for it again.
  */
-export function settleDue(room: RoomContext, events: readonly DueEvent[], answered: boolean): void {
+export function settleDue(room: RoomContext, tried: readonly TriedEvent[], answered: boolean): void {
   if (!findIdentity(room)) return
   transact(room, () => {
     retryPending(room)
-    const tried = new Map(events.map((event) => [event.eventId, event]))
+    const lackedBefore = new Map(tried.map(({ eventId, lacked }) => [eventId, lacked]))
     for (const row of rows(room)) {
-      const before = tried.get(row.event_id)
+      const before = lackedBefore.get(row.event_id)
       const wait = backOffMs[row.attempts]
-      if (!before) continue
-      if (wait === undefined || (answered && lacks(dueEvent(room, row)) === lacks(before))) giveUp(room, row)
+      if (before === undefined) continue
+      if (wait === undefined || (answered && lacks(dueEvent(room, row)) === before)) giveUp(room, row)
       else putOff(room, row, room.now() + wait)
     }
   })
 }
 
-function lacks({ parents, authEvents }: DueEvent): number {
+/** How many events another one lacks. */
+export function lacks({ parents, authEvents }: Pick<DueEvent, 'parents' | 'authEvents'>): number {
   return parents.length + authEvents.length
 }
 

@@ -22,7 +22,7 @@ import { abandonJoin, beginJoin, type CompleteJoin, completeJoin } from './join-
 import { type StagedEvents, stageEvents } from './stage-events.ts'
 import { joinedServers } from './joined-servers.ts'
 import { receiveOutliers } from './outliers.ts'
-import { type DueEvent, type DueEvents, dueEvents, retryPending, settleDue } from './pending-pdus.ts'
+import { type DueEvents, dueEvents, retryPending, settleDue, type TriedEvent } from './pending-pdus.ts'
 import { joinedUsersOf, receiveFrom, type SentReceipt } from './receive-from.ts'
 import {
   missingEvents,
@@ -134,8 +134,8 @@ export class Room extends DurableObject<Env> {
   }
 
   /** Judges those of the events that have what they lacked, and puts the others off or gives them up. */
-  async settleDue(events: readonly DueEvent[], answered: boolean): Promise<void> {
-    settleDue(this.#room, events, answered)
+  async settleDue(tried: readonly TriedEvent[], answered: boolean): Promise<void> {
+    settleDue(this.#room, tried, answered)
     await this.#tell()
   }
 
