@@ -24,7 +24,11 @@ export function roomFacts(room: RoomContext): RoomFacts {
     ...(type === undefined ? {} : { type }),
     encrypted: currentEvent(room, 'm.room.encryption') !== undefined,
     ...(type === 'm.space'
-      ? { children: spaceChildren(room, { suggestedOnly: false }).map((child) => String(child['state_key'])) }
+      ? {
+          children: spaceChildren(room, { suggestedOnly: false }).flatMap(
+            (child) => stringProperty(child, 'state_key') ?? [],
+          ),
+        }
       : {}),
   }
 }
