@@ -14,6 +14,9 @@ export interface Config {
   readonly roomsPerSync: number
   /** How many requests to other servers the FederationSender may have waiting at once. */
   readonly senderConnections: number
+  /** How many requests and how many events one other server may send in a day. */
+  readonly originRequestsPerDay: number
+  readonly originPdusPerDay: number
   /** So many servers to be sent something at once are left to the consumers of the queue. */
   readonly senderQueueFrom: number
   /** How long the FederationSender leaves a server alone at first that cannot be reached, in milliseconds. */
@@ -52,6 +55,8 @@ function readConfig(env: Env): Config {
     hubShards: integer('HUB_SHARDS', env.HUB_SHARDS, 64),
     roomsPerSync: integer('ROOMS_PER_SYNC', env.ROOMS_PER_SYNC, 10_000),
     senderConnections: integer('SENDER_CONNECTIONS', env.SENDER_CONNECTIONS, 1000),
+    originRequestsPerDay: integer('ORIGIN_REQUESTS_PER_DAY', env.ORIGIN_REQUESTS_PER_DAY, 1e9),
+    originPdusPerDay: integer('ORIGIN_PDUS_PER_DAY', env.ORIGIN_PDUS_PER_DAY, 1e9),
     senderQueueFrom: integer('SENDER_QUEUE_FROM', env.SENDER_QUEUE_FROM, 1_000_000),
     senderBackOffMs: 1000 * integer('SENDER_BACK_OFF_SECONDS', env.SENDER_BACK_OFF_SECONDS, 86_400),
     roomAlarmMs: 1000 * integer('ROOM_ALARM_SECONDS', env.ROOM_ALARM_SECONDS, 86_400),

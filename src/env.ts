@@ -24,6 +24,7 @@ export interface Env {
   readonly LOGIN_LIMIT: RateLimit
   readonly REGISTER_LIMIT: RateLimit
   readonly SEND_LIMIT: RateLimit
+  readonly FEDERATION_LIMIT: RateLimit
   readonly SERVER_NAME: string
   readonly REGISTRATION: string
   readonly RATE_LIMITS: string
@@ -38,6 +39,9 @@ export interface Env {
   /** `on` serves media also on the deprecated endpoints without authentication. */
   readonly UNAUTHENTICATED_MEDIA: string
   readonly ROOMS_PER_SYNC: string
+  /** How many requests and how many events one other server may send in a day. */
+  readonly ORIGIN_REQUESTS_PER_DAY: string
+  readonly ORIGIN_PDUS_PER_DAY: string
   /** So many servers to be sent something at once are left to the consumers of the queue. */
   readonly SENDER_QUEUE_FROM: string
   /** How long a server is left alone at first that cannot be reached, in seconds. */

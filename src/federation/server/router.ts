@@ -2,6 +2,7 @@
 
 import type { App, AppContext } from '../../http/app-type.ts'
 import { heardOf } from '../sender/heard-of.ts'
+import { limitOrigin } from './origin-limits.ts'
 import { authenticate, type FederationRequest } from '../../http/federation-auth.ts'
 
 export type FederationHandler = (c: AppContext, request: FederationRequest) => Response | Promise<Response>
@@ -32,6 +33,8 @@ export function federationRouter(app: App): FederationRouter {
     (path, handler, { maxBytes = standardMaxBytes } = {}) => {
       app.on(method, path, async (c) => {
         const request = await authenticate(c, maxBytes)
+        // Only now is it sure who asks: nobody uses up what another server may ask for.
+        await limitOrigin(c.env, request.origin, request.content)
         heardOf(c, request.origin)
         return await handler(c, request)
       })
