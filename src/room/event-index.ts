@@ -1,6 +1,6 @@
 // Telling D1 in which room an event is: other servers ask for events by their id alone (GET /event/{eventId}). Only rooms
-// with other servers in them tell, one row an event: before an event of ours is sent, with all that it builds upon. What
-// only others say is left to the alarm, many events at a time.
+// with other servers in them tell, one row an event: before an event of ours is sent, with all that it builds upon, and before
+// others are told of events that they have not. What only others say is left to the alarm, many events at a time.
 
 import { errorMessage, log } from '../log.ts'
 import { indexEvents } from '../storage/event-rooms.ts'

@@ -48,6 +48,7 @@ import {
   sendKnock,
   serversInRoom,
 } from './federation-join.ts'
+import { tellEventIndex } from './event-index.ts'
 import { type MakeAnswer, makeMembership, type MakeRequest } from './federation-make.ts'
 import { eventTemplate, pduText } from './federation-read.ts'
 import { receiveMembership, type SendMembershipRequest } from './federation-send.ts'
@@ -240,20 +241,20 @@ export class Room extends DurableObject<Env> {
     return stateBeforeEvent(this.#room, origin, eventId)
   }
 
-  stateIdsBeforeEvent(origin: ServerName, eventId: string): JsonStream {
-    return stateIdsBeforeEvent(this.#room, origin, eventId)
+  stateIdsBeforeEvent(origin: ServerName, eventId: string): Promise<JsonStream> {
+    return this.#askable(stateIdsBeforeEvent(this.#room, origin, eventId))
   }
 
   eventAuthChain(origin: ServerName, eventId: string): JsonStream {
     return eventAuthChain(this.#room, origin, eventId)
   }
 
-  backfillFor(origin: ServerName, request: BackfillRequest): string {
-    return backfillFor(this.#room, origin, request)
+  backfillFor(origin: ServerName, request: BackfillRequest): Promise<string> {
+    return this.#askable(backfillFor(this.#room, origin, request))
   }
 
-  missingEventsFor(origin: ServerName, request: MissingEventsRequest): string {
-    return missingEventsFor(this.#room, origin, request)
+  missingEventsFor(origin: ServerName, request: MissingEventsRequest): Promise<string> {
+    return this.#askable(missingEventsFor(this.#room, origin, request))
   }
 
   eventNearFor(origin: ServerName, request: TimestampRequest): string {
@@ -306,7 +307,7 @@ export class Room extends DurableObject<Env> {
   async sendJoin(request: SendJoinRequest): Promise<SendJoinAnswer> {
     const answer = sendJoin(this.#room, await ensureSigner(this.#room), request)
     await this.#tell()
-    return answer
+    return await this.#askable(answer)
   }
 
   async sendLeave(request: SendMembershipRequest): Promise<void> {
@@ -405,6 +406,12 @@ export class Room extends DurableObject<Env> {
 
   isEventInThread(query: ThreadQuery): boolean {
     return isEventInThread(this.#room, query)
+  }
+
+  // An answer that names events to another server, which may ask for each of them by its id alone from then on.
+  async #askable<T>(answer: T): Promise<T> {
+    await tellEventIndex(this.#room)
+    return answer
   }
 
   async #tell(): Promise<void> {

@@ -4,7 +4,7 @@ import { eventIdOf } from '../../../src/matrix/event-hash.ts'
 import { verifyEventSignatures } from '../../../src/matrix/event-signature.ts'
 import { decodeBase64 } from '../../../src/matrix/base64.ts'
 import { roomVersion } from '../../../src/matrix/room-version.ts'
-import { type AskingServer, askingServer } from '../../support/asking-server.ts'
+import { type AskingServer, askingServer, federation } from '../../support/asking-server.ts'
 import { newClient, refusal, type RoomClient } from '../../support/room-client.ts'
 import { startServer, type TestServer } from '../../support/server.ts'
 import { textOf } from '../../support/text-of.ts'
@@ -48,6 +48,19 @@ describe.each(['1', '3', '6', '10', '11', '12'])('a join of a room of version %s
     expect(answer).toMatchObject({ origin: 'test.local', members_omitted: false })
     expect(answer).not.toHaveProperty('event')
     expect(await alice.state(roomId, 'm.room.member', bob)).toEqual({ membership: 'join' })
+  })
+
+  test('is followed by questions for all that was before, by event id', async () => {
+    const roomId = await publicRoom(version)
+    const sent = await Promise.all([1, 2, 3].map((n) => alice.send(roomId, { body: `alone ${n}` })))
+    await remote.join(roomId, bob)
+    for (const eventId of sent) {
+      const path = `${federation}/v1/event/${encodeURIComponent(eventId)}`
+      expect(await remote.ask('GET', path)).toMatchObject({
+        status: 200,
+        body: { pdus: [{ sender: alice.userId }] },
+      })
+    }
   })
 
   test('is told in the first version of the answer as well', async () => {
