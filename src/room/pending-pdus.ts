@@ -22,7 +22,7 @@ const mostPerServer = 60
 const mostPending = 200
 // A join of a large room takes its time; one that nobody took up again after a crash is over.
 const longestJoinMs = 6 * 3_600_000
-// After each attempt that did not help.
+// How long after an attempt that did not help, or ended with the object that made it, comes the next one.
 const backOffMs = [30_000, 2 * 60_000, 15 * 60_000, 2 * 3_600_000] as const
 const mostPasses = 10
 
@@ -141,20 +141,33 @@ export interface TriedEvent {
 
 const mostDue = 20
 
-/** The next events to fetch something for, undefined if there are none now. */
+/**
+ * The next events to fetch something for, undefined if there are none now. That counts as an attempt, whatever becomes of the
+ * caller.
+ */
 export function dueEvents(room: RoomContext): DueEvents | undefined {
   if (!findIdentity(room) || !isResident(room)) return undefined
   retryPending(room)
-  const due = dueRows(room)
+  const due = dueRows(room).filter(({ row }) => {
+    // The last attempt ended with who made it.
+    if (isLastAttempt(row)) giveUp(room, row)
+    return !isLastAttempt(row)
+  })
   const [first] = due
   if (!first) return undefined
   const { origin, attempts } = first.row
   const servers = [origin, ...otherServers(room).filter((server) => server !== origin)]
-  const batch = due.filter(({ row }) => row.origin === origin && row.attempts === attempts)
+  const batch = due.filter(({ row }) => row.origin === origin && row.attempts === attempts).slice(0, mostDue)
+  const next = room.now() + (backOffMs[attempts] ?? backOffMs[0])
+  transact(room, () => {
+    for (const { row } of batch) {
+      room.sql.exec('UPDATE pending_pdus SET attempts = attempts + 1, due = ? WHERE n = ?', next, row.n)
+    }
+  })
   return {
     server: servers[attempts % servers.length] ?? origin,
     extremities: extremityIds(room).slice(-mostDue),
-    events: batch.slice(0, mostDue).map(({ event }) => event),
+    events: batch.map(({ event }) => event),
   }
 }
 
@@ -176,7 +189,7 @@ function dueEvent(room: RoomContext, row: PendingRow): DueEvent {
 }
 
 /**
- * Judges those of the events that have what they lacked. The others are put off, or given up: after the last attempt, or
+ * Judges those of the events that have what they lacked. The others wait for the next attempt, or are given up: after the last, or
  * where the server has answered and shown nothing. Who sends events without what they build upon is not asked for it again.
  */
 export function settleDue(room: RoomContext, tried: readonly TriedEvent[], answered: boolean): void {
@@ -186,10 +199,8 @@ export function settleDue(room: RoomContext, tried: readonly TriedEvent[], answe
     const lackedBefore = new Map(tried.map(({ eventId, lacked }) => [eventId, lacked]))
     for (const row of rows(room)) {
       const before = lackedBefore.get(row.event_id)
-      const wait = backOffMs[row.attempts]
       if (before === undefined) continue
-      if (wait === undefined || (answered && lacks(dueEvent(room, row)) === before)) giveUp(room, row)
-      else putOff(room, row, room.now() + wait)
+      if (isLastAttempt(row) || (answered && lacks(dueEvent(room, row)) === before)) giveUp(room, row)
     }
   })
 }
@@ -199,8 +210,8 @@ export function lacks({ parents, authEvents }: Pick<DueEvent, 'parents' | 'authE
   return parents.length + authEvents.length
 }
 
-function putOff(room: RoomContext, { n }: PendingRow, due: number): void {
-  room.sql.exec('UPDATE pending_pdus SET attempts = attempts + 1, due = ? WHERE n = ?', due, n)
+function isLastAttempt({ attempts }: PendingRow): boolean {
+  return attempts > backOffMs.length
 }
 
 function giveUp(room: RoomContext, row: PendingRow): void {

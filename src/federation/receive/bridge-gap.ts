@@ -23,7 +23,7 @@ interface Waiting {
 // Each may cost as many requests as there are state events to fetch.
 const mostBridges = 5
 const mostParents = 5
-// Beyond this many unknown state events the whole state is asked for at once.
+// Beyond this many unknown state events, or half of the requests that are left, the whole state is asked for at once.
 const singleEventsLimit = 60
 
 /**
@@ -90,7 +90,7 @@ async function stateBefore(asking: Asking, parent: EventId): Promise<EventId[] |
   const ids = await stateIdsFrom(asking, parent)
   if (!ids) return undefined
   const unknown = await room.unknownEvents([...ids.authChain, ...ids.state, parent])
-  if (unknown.length > singleEventsLimit) {
+  if (unknown.length > Math.min(singleEventsLimit, asking.budget.left / 2)) {
     await stage(asking, await stateFrom(asking, parent))
     if (unknown.includes(parent)) await stage(asking, await eventsFrom(asking, [parent]))
   } else await stage(asking, await eventsFrom(asking, unknown))

@@ -2,6 +2,7 @@
 // servers answer: so many requests a run, and a gap too deep to walk is bridged by the state that the other server gives.
 // Specification: server-server API, "Checks performed on receipt of a PDU", "Backfilling and retrieving missing events".
 
+import { config } from '../../config.ts'
 import { type Env, roomStub } from '../../env.ts'
 import { errorMessage, log } from '../../log.ts'
 import type { RoomId } from '../../matrix/event.ts'
@@ -11,7 +12,7 @@ import { pullIn } from './bridge-gap.ts'
 import { authChainFrom, eventsFrom, missingEventsFrom } from './fetch-events.ts'
 import { stage } from './stage-events.ts'
 
-// What is left over then is for the next run.
+// What is left over then is for the next run. At most half as many as a sync may make: each step also asks the room.
 const requestsPerRun = 200
 // Deeper gaps are left to pagination.
 const missingEventsLimit = 50
@@ -19,7 +20,7 @@ const missingEventsLimit = 50
 /** One run: each of the events that are due is either judged by the room or put off. Never throws for what a server does. */
 export async function completePending(env: Env, roomId: RoomId): Promise<void> {
   const room = roomStub(env, roomId)
-  const budget = { left: requestsPerRun }
+  const budget = { left: Math.min(requestsPerRun, Math.floor(config(env).roomsPerSync / 2)) }
   while (budget.left > 0) {
     const due = await room.dueEvents()
     if (!due) return
