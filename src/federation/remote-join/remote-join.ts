@@ -28,9 +28,9 @@ export type JoinAnswer = { readonly eventId: EventId } | { readonly resident: tr
 
 // A server that sends nothing for so long has stopped.
 const idleMs = 60_000
-// How soon the alarm looks after a turn: after a crash, and after an error of our own.
+// How soon the alarm looks after a turn: after a crash, and after an error of our own, longer each time.
 const watchMs = 60_000
-const retryMs = 2000
+const retryMs = 1000
 const mostBrokenOff = 3
 
 export class RemoteJoin extends DurableObject<Env> {
@@ -110,7 +110,8 @@ export class RemoteJoin extends DurableObject<Env> {
       if (!job) throw new Error('there is no join to go on with')
       const deps = await joinDeps(this.env, job.request.roomId, this.#open())
       if (job.brokenOff > mostBrokenOff) {
-        await giveUp(deps, job)
+        // What cannot even be given up is forgotten.
+        if (job.brokenOff <= 2 * mostBrokenOff) await giveUp(deps, job)
         throw new MatrixError(
           'M_UNKNOWN',
           502,
@@ -127,7 +128,7 @@ export class RemoteJoin extends DurableObject<Env> {
       log({ event: 'join_broken_off', room_id: roomId ?? '', error: errorMessage(error) })
       // Whatever broke may be whole again.
       this.#noteBrokenOff()
-      await this.#arm(retryMs)
+      await this.#arm(retryMs * 2 ** (store.load()?.brokenOff ?? 0))
     } finally {
       this.#inTurn = false
     }
@@ -137,8 +138,11 @@ export class RemoteJoin extends DurableObject<Env> {
     const waiting = this.#current
     this.#current = undefined
     this.#tables = undefined
-    await this.ctx.storage.deleteAll()
-    if (waiting) tell(waiting)
+    try {
+      await this.ctx.storage.deleteAll()
+    } finally {
+      if (waiting) tell(waiting)
+    }
   }
 
   async #arm(ms: number): Promise<void> {
