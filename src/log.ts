@@ -25,6 +25,7 @@ export type LogEvent =
   | { event: 'pdu_not_accepted'; destination: string; event_id: string; error: string }
   | { event: 'destination_back'; destination: string }
   | { event: 'not_woken'; destination: string; error: string }
+  | { event: 'presence_not_told'; error: string }
   | { event: 'edu_not_told'; room_id: string; error: string }
   | { event: 'join_state_refused'; room_id: string; server: string; refused: number; reason: string }
   | { event: 'join_broken_off'; room_id: string; error: string }

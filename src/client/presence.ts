@@ -55,7 +55,7 @@ async function visiblePresence(env: Env, session: Session, userId: UserId): Prom
   const shard = isLocal(env, userId) ? await shardOf(env, userId) : undefined
   const content =
     shard === undefined
-      ? undefined
+      ? await own.otherPresence(session.userId, userId)
       : await hubStub(env, shard).presenceIn(userId, await own.joinedRooms(session.userId))
   if (content) return content
   throw new MatrixError('M_FORBIDDEN', 403, 'You are not allowed to see their presence')

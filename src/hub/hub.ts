@@ -62,6 +62,8 @@ import {
   type Standing,
   standingIn,
 } from './members.ts'
+import { applyOtherPresence } from './apply-other-presence.ts'
+import { otherPresence, type OtherPresence } from './others-presence.ts'
 import { presenceContent, type PresenceContent } from './presence.ts'
 import {
   deviceSynced,
@@ -229,6 +231,15 @@ export class Hub extends DurableObject<Env> {
   }
 
   /** The presence of a user of this shard, undefined where they are in none of these rooms. */
+  applyOtherPresence(updates: readonly OtherPresence[]): void {
+    applyOtherPresence(this.#hub, updates)
+  }
+
+  /** The presence of a user of another server or shard, for one who shares a room with them. */
+  otherPresence(userId: UserId, other: UserId): PresenceContent | undefined {
+    return otherPresence(this.#hub, internUser(this.#hub, userId), other)
+  }
+
   presenceIn(userId: UserId, roomIds: readonly RoomId[]): PresenceContent | undefined {
     return joinedToAny(this.#hub, [userId], roomIds).length > 0 ? this.presenceOf(userId) : undefined
   }

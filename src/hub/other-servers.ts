@@ -2,7 +2,7 @@
 // Specification: server-server API, "Typing Notifications", "Receipts".
 
 import { federationSenderStub } from '../env.ts'
-import type { OutgoingEdu } from '../federation/sender/edus.ts'
+import type { RoomEdu } from '../federation/sender/edus.ts'
 import { errorMessage, log } from '../log.ts'
 import type { RoomId } from '../matrix/event.ts'
 import type { HubContext } from './context.ts'
@@ -21,13 +21,13 @@ export function rememberFederated(hub: HubContext, roomId: RoomId, isFederated: 
   federated.set(hub, rooms)
 }
 
-function tellOtherServers(hub: HubContext, edu: OutgoingEdu): void {
+function tellOtherServers(hub: HubContext, edu: RoomEdu): void {
   if (federated.get(hub)?.get(edu.roomId) === false) return
   // Nobody waits for it, and nothing is lost that matters in a minute.
   void tellSender(hub, edu)
 }
 
-async function tellSender(hub: HubContext, edu: OutgoingEdu): Promise<void> {
+async function tellSender(hub: HubContext, edu: RoomEdu): Promise<void> {
   try {
     const isFederated = await federationSenderStub(hub.env).tellEdu(edu)
     // What the room itself has said meanwhile is newer.

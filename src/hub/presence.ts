@@ -5,6 +5,7 @@ import type { UserId } from '../matrix/event.ts'
 import type { HubContext } from './context.ts'
 import { findUser, userIdOf } from './interned.ts'
 import { shareRoom, usersSharing } from './members.ts'
+import { othersPresenceSince } from './others-presence.ts'
 
 export type PresenceState = 'online' | 'unavailable' | 'offline'
 
@@ -39,6 +40,8 @@ export interface UserPresence {
   changed: number
   /** When the user last did something, milliseconds. */
   lastActive?: number
+  /** When those outside of this shard were last told, milliseconds. */
+  toldAt?: number
   statusMsg: string | undefined
   /** The profile fields that changed since this object started. */
   profile: Pick<PresenceContent, 'displayname' | 'avatar_url'>
@@ -100,7 +103,10 @@ export function presenceSince(
     if (other !== undefined && users.has(other)) told.add(other)
   }
   told.delete(uid)
-  return [...told].map((other) => ({ sender: userIdOf(hub, other), content: presenceContent(hub, other) }))
+  return [
+    ...[...told].map((other) => ({ sender: userIdOf(hub, other), content: presenceContent(hub, other) })),
+    ...othersPresenceSince(hub, uid, since, newlySeen),
+  ]
 }
 
 function present(hub: HubContext): number[] {

@@ -2,12 +2,14 @@
 // Specification: client-server API, "Presence".
 
 import type { UserId } from '../matrix/event.ts'
+import { expireOthers } from './apply-other-presence.ts'
 import type { HubContext } from './context.ts'
 import { nextEphemeral } from './ephemeral.ts'
 import { findUser, internUser } from './interned.ts'
 import { usersSharing } from './members.ts'
 import { presenceTable, type PresenceState, type UserPresence } from './presence.ts'
 import type { SyncRequest } from './sync-request.ts'
+import { tellPresence } from './tell-presence.ts'
 import { presentDevices, wake } from './waiters.ts'
 
 // The specification's example.
@@ -43,7 +45,10 @@ export function setPresence(hub: HubContext, request: PresenceRequest): void {
 }
 
 /** A device syncs: its user is there, if that is what it says. */
-export function deviceSynced(hub: HubContext, { userId, deviceId, setPresence: state }: SyncRequest): void {
+export function deviceSynced(
+  hub: HubContext,
+  { userId, deviceId, setPresence: state }: Pick<SyncRequest, 'userId' | 'deviceId' | 'setPresence'>,
+): void {
   if (state === undefined) return
   const uid = internUser(hub, userId)
   const user = userPresence(hub, uid)
@@ -71,6 +76,7 @@ export function userActive(hub: HubContext, userId: UserId): number[] {
   for (const device of user.devices.values()) device.state = 'online'
   if (!show(hub, user)) return []
   stamp(hub, user)
+  tellOthers(hub, [uid])
   return [uid]
 }
 
@@ -130,10 +136,21 @@ function stamp(hub: HubContext, user: UserPresence): void {
 
 function changed(hub: HubContext, ...users: readonly (readonly [number, UserPresence])[]): void {
   for (const [, user] of users) stamp(hub, user)
-  wakeFor(
-    hub,
-    users.map(([uid]) => uid),
-  )
+  const uids = users.map(([uid]) => uid)
+  wakeFor(hub, uids)
+  tellOthers(hub, uids)
+}
+
+// Some forget whom they did not hear of for half an hour.
+const repeatAfterMs = 25 * 60_000
+
+function tellOthers(hub: HubContext, uids: readonly number[]): void {
+  const { users } = presenceTable(hub)
+  for (const uid of uids) {
+    const user = users.get(uid)
+    if (user) user.toldAt = hub.now()
+  }
+  tellPresence(hub, uids)
 }
 
 /** Looks after who has gone as long as somebody is there; with nobody there, no timer keeps this object awake. */
@@ -159,6 +176,12 @@ function look(hub: HubContext): void {
     }
   }
   changed(hub, ...there.filter(([, user]) => show(hub, user)))
+  const due = there.filter(([, { toldAt = 0 }]) => hub.now() - toldAt >= repeatAfterMs)
+  tellOthers(
+    hub,
+    due.map(([uid]) => uid),
+  )
+  expireOthers(hub)
   // After a restart everybody gets the time to sync again before they are told to be offline.
   if (table.settled === undefined && hub.now() - table.startedAt >= offlineAfterMs) {
     table.settled = nextEphemeral(hub)

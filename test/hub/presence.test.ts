@@ -55,6 +55,7 @@ function openHub(): HubContext {
     sql: { exec } as unknown as SqlStorage,
     now: () => Date.now(),
     roomsPerSync: 10,
+    otherShards: [],
     sockets: (tag) => sockets.get(tag) ?? [],
     position: 1,
     bootPosition: 1,

@@ -42,7 +42,7 @@ function recipeOf(name: OracleName): Recipe {
   if (name === 'ruma') {
     return {
       toolchain: 'cargo',
-      args: ['build', '--release', '--locked', '--quiet'],
+      args: ['build', '--release', '--quiet'],
       env: { CARGO_TARGET_DIR: folder },
       binary: join(folder, 'release', 'hearth-ruma-oracle'),
     }

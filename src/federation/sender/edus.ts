@@ -1,12 +1,15 @@
 // What goes to other servers beside events: EDUs, one registry of their kinds. Those of the registry are kept in
 // memory alone.
-// Specification: server-server API, "EDUs", "Typing Notifications", "Receipts".
+// Specification: server-server API, "EDUs", "Typing Notifications", "Receipts", "Presence".
 
 import type { EventId, RoomId, UserId } from '../../matrix/event.ts'
 import type { JsonObject } from '../../matrix/json.ts'
 
+/** Something of a local user for other servers. */
+export type OutgoingEdu = RoomEdu | PresenceEdu
+
 /** Something of a local user for the other servers of a room. */
-export type OutgoingEdu = TypingEdu | ReceiptEdu
+export type RoomEdu = TypingEdu | ReceiptEdu
 
 export interface TypingEdu {
   readonly type: 'm.typing'
@@ -25,6 +28,17 @@ export interface ReceiptEdu {
   readonly ts: number
   /** Absent for unthreaded receipts. */
   readonly threadId?: string
+}
+
+/** Who a local user is shown to be, for servers that are named. */
+export interface PresenceEdu {
+  readonly type: 'm.presence'
+  readonly userId: UserId
+  readonly presence: string
+  /** Milliseconds. */
+  readonly lastActiveAgo: number
+  readonly currentlyActive: boolean
+  readonly statusMsg?: string
 }
 
 /** A change of a local user's keys or devices, or messages to devices, for servers that are named: see kept-edus.ts. */
@@ -73,6 +87,13 @@ const registry: Registry = {
     waits: true,
     pack: packReceipts,
   },
+  'm.presence': {
+    key: ({ userId }) => userId,
+    delayMs: 0,
+    lifetimeMs: 30 * 60_000,
+    waits: false,
+    pack: packPresence,
+  },
 }
 
 // One EDU a room. It has a single place a user, so that receipts for several threads need several.
@@ -90,9 +111,23 @@ function packReceipts(edus: readonly ReceiptEdu[]): Packed {
   }))
 }
 
+function packPresence(edus: readonly PresenceEdu[]): Packed {
+  if (edus.length === 0) return []
+  const push = edus.map(({ userId, presence, lastActiveAgo, currentlyActive, statusMsg }) => ({
+    user_id: userId,
+    presence,
+    last_active_ago: lastActiveAgo,
+    currently_active: currentlyActive,
+    ...(statusMsg === undefined ? {} : { status_msg: statusMsg }),
+  }))
+  return [{ content: { push }, keys: edus.map(({ userId }) => userId) }]
+}
+
 function receipt({ eventId, ts, threadId }: ReceiptEdu): JsonObject {
   return { event_ids: [eventId], data: { ts, ...(threadId === undefined ? {} : { thread_id: threadId }) } }
 }
+
+type EduFacts = Pick<EduKind<OutgoingEdu>, 'delayMs' | 'lifetimeMs' | 'waits'> & { readonly key: string }
 
 interface Waiting {
   readonly edu: OutgoingEdu
@@ -129,7 +164,7 @@ export function eduIsDue(queue: EduQueue, now: number): boolean {
 export function takeEdus(queue: EduQueue, now: number, limit: number): JsonObject[] {
   for (const [key, { until }] of queue) if (until < now) queue.delete(key)
   const edus = [...queue.values()].map(({ edu }) => edu)
-  return [...packOf('m.typing', edus), ...packOf('m.receipt', edus)]
+  return [...packOf('m.typing', edus), ...packOf('m.receipt', edus), ...packOf('m.presence', edus)]
     .slice(0, limit)
     .map(({ type, content, keys }) => {
       for (const key of keys) queue.delete(`${type} ${key}`)
@@ -142,10 +177,10 @@ export function dropFleeting(queue: EduQueue): void {
   for (const [key, { edu }] of queue) if (!facts(edu).waits) queue.delete(key)
 }
 
-function facts(edu: OutgoingEdu) {
-  return edu.type === 'm.typing'
-    ? { ...registry['m.typing'], key: registry['m.typing'].key(edu) }
-    : { ...registry['m.receipt'], key: registry['m.receipt'].key(edu) }
+function facts(edu: OutgoingEdu): EduFacts {
+  if (edu.type === 'm.typing') return { ...registry['m.typing'], key: registry['m.typing'].key(edu) }
+  if (edu.type === 'm.receipt') return { ...registry['m.receipt'], key: registry['m.receipt'].key(edu) }
+  return { ...registry['m.presence'], key: registry['m.presence'].key(edu) }
 }
 
 function packOf<T extends OutgoingEdu['type']>(type: T, edus: readonly OutgoingEdu[]) {

@@ -11,13 +11,13 @@ import { migrate } from '../../storage/durable-migrations.ts'
 import { onAlarm } from './alarm.ts'
 import type { Sender, SenderDeps } from './context.ts'
 import { type DestinationStanding, failingDestinations, listDestinations } from './destinations.ts'
-import type { KeptEdu, OutgoingEdu } from './edus.ts'
+import type { KeptEdu, PresenceEdu, RoomEdu } from './edus.ts'
 import { tellKept } from './tell-kept.ts'
 import { openSender } from './load.ts'
 import { senderMigrations } from './schema.ts'
 import { sendTransaction } from './send-transaction.ts'
 import { pull, report, type QueuedOutcome, type QueuedTransaction } from './queued.ts'
-import { tell, tellEdu, type ToldEvent } from './tell.ts'
+import { tell, tellEdu, tellEduTo, type ToldEvent } from './tell.ts'
 import { wake } from './wake.ts'
 import { beginInvocation, whenIdle } from './work.ts'
 
@@ -44,8 +44,13 @@ export class FederationSender extends DurableObject<Env> {
   }
 
   /** Takes over something of a local user for the other servers of a room. Resolves to whether there are any. */
-  async tellEdu(edu: OutgoingEdu): Promise<boolean> {
+  async tellEdu(edu: RoomEdu): Promise<boolean> {
     return await this.#work(async (sender) => await tellEdu(sender, edu))
+  }
+
+  /** Takes over who a local user is shown to be, for some servers. */
+  tellPresence(servers: readonly ServerName[], edu: PresenceEdu): void {
+    this.#work((sender) => tellEduTo(sender, servers, edu))
   }
 
   /** Takes over changes of keys and devices, and messages to devices, for some servers, in order. */

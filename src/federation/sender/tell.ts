@@ -6,7 +6,7 @@ import { longestBacklog, writeStanding } from './back-off.ts'
 import { giveUpBacklog, isLeftOut, noteMissed } from './catch-up.ts'
 import type { Destination, Sender } from './context.ts'
 import { newDestination } from './load.ts'
-import { addEdu, type OutgoingEdu } from './edus.ts'
+import { addEdu, type OutgoingEdu, type RoomEdu } from './edus.ts'
 import { enqueue, type Addressed } from './outbox.ts'
 import { markReady, pump } from './work.ts'
 
@@ -71,8 +71,14 @@ function destinationsOf(addressed: readonly Addressed[]): Set<Destination> {
 const serversKeptMs = 10_000
 
 /** Takes over something of a local user for the other servers of a room. Resolves to whether there are any. */
-export async function tellEdu(sender: Sender, edu: OutgoingEdu): Promise<boolean> {
+export async function tellEdu(sender: Sender, edu: RoomEdu): Promise<boolean> {
   const servers = await otherServers(sender, edu.roomId)
+  tellEduTo(sender, servers, edu)
+  return servers.length > 0
+}
+
+/** Takes over something of a local user for some servers. */
+export function tellEduTo(sender: Sender, servers: readonly ServerName[], edu: OutgoingEdu): void {
   for (const name of servers) {
     const destination = sender.destinations.get(name) ?? newDestination(sender, name)
     const wait = addEdu(destination.edus, edu, sender.deps.now(), destination.failures > 0)
@@ -81,7 +87,6 @@ export async function tellEdu(sender: Sender, edu: OutgoingEdu): Promise<boolean
     else sender.deps.later(wait, () => serveNow(sender, destination))
   }
   pump(sender)
-  return servers.length > 0
 }
 
 function serveNow(sender: Sender, destination: Destination): void {

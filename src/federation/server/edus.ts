@@ -8,6 +8,7 @@ import type { RoomId, ServerName, UserId } from '../../matrix/event.ts'
 import { parseEventId, parseRoomId, parseUserId } from '../../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, objectProperty, property, stringProperty } from '../../matrix/json.ts'
 import { receiveDeviceListUpdate, receiveSigningKeyUpdate } from './key-edus.ts'
+import { receivePresence } from './presence-edus.ts'
 import { receiveDirectToDevice } from './to-device-edus.ts'
 
 type EduHandler = (env: Env, origin: ServerName, content: JsonObject) => Promise<void>
@@ -18,6 +19,7 @@ const handlers = new Map<string, EduHandler>([
   ['m.device_list_update', receiveDeviceListUpdate],
   ['m.signing_key_update', receiveSigningKeyUpdate],
   ['m.direct_to_device', receiveDirectToDevice],
+  ['m.presence', receivePresence],
 ])
 
 // How long a remote user counts as typing when their server does not say that they stopped.

@@ -1,7 +1,7 @@
 // EDUs: coalescing, limits, and what becomes of them when a destination is away.
 
 import { beforeEach, expect, it, vi } from 'vitest'
-import type { OutgoingEdu } from '../../../src/federation/sender/edus.ts'
+import type { RoomEdu } from '../../../src/federation/sender/edus.ts'
 import { tellEdu } from '../../../src/federation/sender/tell.ts'
 import type { EventId, UserId } from '../../../src/matrix/event.ts'
 import {
@@ -28,11 +28,11 @@ function receipt(
   userId: UserId,
   eventId: string,
   more: { roomId?: typeof roomA; threadId?: string } = {},
-): OutgoingEdu {
+): RoomEdu {
   return { type: 'm.receipt', roomId: roomA, userId, eventId: eventId as EventId, ts: 5, ...more }
 }
 
-function typing(userId: UserId, isTyping = true): OutgoingEdu {
+function typing(userId: UserId, isTyping = true): RoomEdu {
   return { type: 'm.typing', roomId: roomA, userId, typing: isTyping }
 }
 

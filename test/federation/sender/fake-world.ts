@@ -7,7 +7,7 @@ import type { Sender, SenderDeps, TransactionAnswer } from '../../../src/federat
 import { openSender } from '../../../src/federation/sender/load.ts'
 import { senderMigrations } from '../../../src/federation/sender/schema.ts'
 import { tell, tellEdu } from '../../../src/federation/sender/tell.ts'
-import type { OutgoingEdu } from '../../../src/federation/sender/edus.ts'
+import type { RoomEdu } from '../../../src/federation/sender/edus.ts'
 import { beginInvocation, whenIdle } from '../../../src/federation/sender/work.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../../src/matrix/event.ts'
 import type { JsonObject } from '../../../src/matrix/json.ts'
@@ -194,7 +194,7 @@ export function newWorld({ connections = 6, quickRetriesMs = [] as number[], que
       tell(sender, roomId, [{ position, eventId: eventId as EventId, destinations }])
       await settle()
     },
-    async edu(edu: OutgoingEdu): Promise<boolean> {
+    async edu(edu: RoomEdu): Promise<boolean> {
       const federated = await tellEdu(sender, edu)
       await settle()
       return federated
