@@ -60,7 +60,10 @@ export function federationTransport(options: FederationOptions = {}): NodeHandle
       const answer =
         url === undefined
           ? await forward(network, request, Buffer.concat(body), abort.signal)
-          : await webRequest(network, new URL(String(url)), { signal: abort.signal })
+          : await webRequest(network, new URL(String(url)), {
+              ...webMessage(request.headers, Buffer.concat(body)),
+              signal: abort.signal,
+            })
       response.writeHead(200, {
         ...picked(answer.headers, passedOn),
         'X-Hearth-Status': String(answer.statusCode),
@@ -202,22 +205,37 @@ function send(
 
 type Web = Pick<Network, 'agent' | 'lookup' | 'isAllowed'>
 
-/** GET of an https URL that is anybody's. */
+interface WebMessage {
+  /** GET by default. */
+  readonly method?: 'GET' | 'POST'
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: Buffer
+}
+
+/** What the Worker wants to say to a web server. */
+function webMessage(headers: IncomingHttpHeaders, body: Buffer): WebMessage {
+  if (headers['x-hearth-method'] !== 'POST') return {}
+  return { method: 'POST', headers: picked(headers, ['content-type', 'content-length']), body }
+}
+
+/** A request to an https URL that is anybody's. */
 async function webRequest(
   web: Web,
   url: URL,
-  { headers, signal }: { headers?: Readonly<Record<string, string>>; signal: AbortSignal },
+  { method = 'GET', headers, body, signal }: WebMessage & { signal: AbortSignal },
 ): Promise<IncomingMessage> {
   if (url.protocol !== 'https:') throw new Error('not an https URL')
   const host = url.hostname.replace(/^\[|\]$/g, '')
-  return await send(web, {
+  const options = {
+    method,
     host,
     port: url.port === '' ? 443 : Number(url.port),
     path: url.pathname + url.search,
     servername: sni(host),
     headers: { ...headers, Host: url.host },
     signal,
-  })
+  }
+  return await send(web, options, body)
 }
 
 async function webGet(web: Web, url: URL): Promise<WebAnswer> {

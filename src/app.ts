@@ -23,6 +23,7 @@ import { keysUploadRoutes } from './client/keys-upload.ts'
 import { loginFallbackRoutes } from './client/login-fallback.ts'
 import { loginRoutes } from './client/login.ts'
 import { logoutRoutes } from './client/logout.ts'
+import { notificationRoutes } from './client/notifications.ts'
 import { openidRoutes } from './client/openid.ts'
 import { presenceRoutes } from './client/presence.ts'
 import { profileRoutes } from './client/profile.ts'
@@ -103,6 +104,7 @@ export function createApp(): App {
   loginRoutes(app)
   logoutRoutes(app)
   mediaRoutes(app)
+  notificationRoutes(app)
   openidRoutes(app)
   presenceRoutes(app)
   profileRoutes(app)

@@ -38,6 +38,8 @@ export type LogEvent =
   | { event: 'reported'; reporter: string; about: string }
   | { event: 'member_update_failed'; room_id: string; error: string }
   | { event: 'login_failed'; user_id: string }
+  | { event: 'push_failed'; gateway: string; failures: number; error: string }
+  | { event: 'push_not_made'; gateway: string; error: string }
   | { event: 'remote_media_failed'; server: string; media_id: string; error: string }
   | { event: 'remote_media_not_trimmed'; error: string }
   | { event: 'thumbnail_not_kept'; media_id: string; error: string }

@@ -11,6 +11,8 @@ export interface HubContext {
   /** The shards beside this one. */
   readonly otherShards: readonly number[]
   readonly now: () => number
+  /** Keeps the object alive for work that nobody waits for. */
+  readonly waitUntil: (work: Promise<unknown>) => void
   /** How many rooms one answer of /sync may ask: each is a subrequest. */
   readonly roomsPerSync: number
   /** The waiting syncs of a user: sockets that survive hibernation. */
@@ -36,6 +38,7 @@ export function openHub(ctx: DurableObjectState, env: Env): HubContext {
       (shard) => !hubStub(env, shard).id.equals(ctx.id),
     ),
     now: Date.now,
+    waitUntil: (work) => ctx.waitUntil(work),
     roomsPerSync: config(env).roomsPerSync,
     sockets: (tag) => ctx.getWebSockets(tag),
     position,

@@ -7,6 +7,7 @@ import type { Env } from '../env.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
 import type { InvitePermission } from '../matrix/invite-permission.ts'
 import type { PushRuleFailure } from '../matrix/push-rules/ruleset.ts'
+import type { PusherSettings } from '../push/context.ts'
 import { migrate } from '../storage/durable-migrations.ts'
 import {
   type AccountData,
@@ -64,6 +65,7 @@ import {
 } from './members.ts'
 import { applyOtherPresence } from './apply-other-presence.ts'
 import { otherPresence, type OtherPresence } from './others-presence.ts'
+import { notifications, type NotificationsRequest } from './notifications.ts'
 import { presenceContent, type PresenceContent } from './presence.ts'
 import {
   deviceSynced,
@@ -88,6 +90,7 @@ import { uploadKeys, type KeysUpload } from './upload-keys.ts'
 import { type SignatureFailure, type SignedKey, uploadSignatures } from './upload-signatures.ts'
 import { eraseSigningKeys, type SigningKeysUpload, uploadSigningKeys } from './upload-signing-keys.ts'
 import { editPushRules, type PushRuleEdit } from './push-rules.ts'
+import { dropPusher, listPushers, onPushAlarm, type PusherOwner, setUserPusher } from './pushes.ts'
 import { applyRemoteMembership, type RemoteMembership } from './remote-invite.ts'
 import { type ReceiptRequest, setReceipt } from './set-receipt.ts'
 import { rememberFederated, tellReceipt, tellTyping } from './other-servers.ts'
@@ -107,6 +110,10 @@ export class Hub extends DurableObject<Env> {
     super(ctx, env)
     migrate(ctx.storage, hubMigrations)
     this.#hub = openHub(ctx, env)
+  }
+
+  override alarm(): void {
+    onPushAlarm(this.#hub)
   }
 
   // What rooms tell.
@@ -374,6 +381,27 @@ export class Hub extends DurableObject<Env> {
     const failure = editPushRules(this.#hub, uid, edit)
     if (!failure) wakeUser(this.#hub, uid)
     return failure
+  }
+
+  // Pushers, and what their user was notified of.
+
+  /** The PusherSettings of all of them, as JSON text. */
+  listPushers(userId: UserId): string {
+    return JSON.stringify(listPushers(this.#hub, internUser(this.#hub, userId)))
+  }
+
+  setPusher(owner: PusherOwner, settings: PusherSettings, append: boolean): void {
+    setUserPusher(this.#hub, owner, settings, append)
+  }
+
+  /** Removes the pushers for an app and a pushkey: those of a user, or of whoever it is. */
+  dropPusher(settings: Pick<PusherSettings, 'appId' | 'pushkey'>, userId?: UserId): void {
+    dropPusher(this.#hub, settings, userId)
+  }
+
+  /** A NotificationPage as JSON text. */
+  notifications(userId: UserId, request: NotificationsRequest): string {
+    return JSON.stringify(notifications(this.#hub, userId, request))
   }
 
   putTag(userId: UserId, roomId: RoomId, tag: string, content?: string): void {

@@ -1,19 +1,22 @@
 // What rooms tell this shard: one log row an event, the memberships of its users, the outcome of their push rules.
 // Idempotent: a room repeats what it is not sure about, and what was applied is skipped.
 
-import type { UserId } from '../matrix/event.ts'
+import type { RoomId, UserId } from '../matrix/event.ts'
+import type { Pusher } from '../push/context.ts'
 import { announceToRoom } from './announce-keys.ts'
 import { bumpStampFrom } from './bump-stamp.ts'
 import { nextPosition, transact, type HubContext } from './context.ts'
 import { findRoom, internRoom, internUser } from './interned.ts'
 import { joinedMembers, forgetMembers } from './members.ts'
-import { notifyOutcome } from './notify.ts'
+import { nobodyNotified, notified } from './notify.ts'
 import { applyOtherMembers, type OtherMember } from './other-members.ts'
 import { carryRulesOver } from './push-rules.ts'
+import { queueNews, startPushes } from './pushes.ts'
 import { rememberNews } from './recent-news.ts'
 import { keepFacts } from './room-facts.ts'
 import { forgetUnshared, keptMembers } from './remote-keys.ts'
 import type { EventNews, MembershipNews, RoomNews } from './room-news.ts'
+import { unreadMayHaveChanged } from './unread-total.ts'
 import { markNews, wake } from './waiters.ts'
 
 interface QueuedNews {
@@ -54,6 +57,7 @@ function applyQueued(hub: HubContext, { news, done, failed }: QueuedNews): void 
 /** Applies news of a room and wakes those who wait for it. All of it becomes true together. */
 function applyRoomNews(hub: HubContext, { roomId, events, members, facts }: RoomNews): void {
   const concerned = new Set<number>()
+  const queued: Pusher[] = []
   const rid = internRoom(hub, roomId)
   const known = appliedUpTo(hub, rid)
   transact(hub, () => {
@@ -67,7 +71,7 @@ function applyRoomNews(hub: HubContext, { roomId, events, members, facts }: Room
     }
     for (const news of events) {
       if (news.to <= known) continue
-      for (const uid of applyEvent(hub, rid, roomId, news)) concerned.add(uid)
+      for (const uid of applyEvent(hub, rid, roomId, news, queued)) concerned.add(uid)
       rememberNews(hub, rid, news)
     }
     if (facts) keepFacts(hub, rid, facts)
@@ -77,7 +81,9 @@ function applyRoomNews(hub: HubContext, { roomId, events, members, facts }: Room
   rememberApplied(hub, rid, Math.max(known, events.at(-1)?.to ?? 0))
   for (const news of fresh) shareKeys(hub, rid, news)
   for (const uid of concerned) markNews(hub, uid)
+  for (const uid of concerned) unreadMayHaveChanged(hub, uid, rid)
   for (const uid of concerned) wake(hub, uid)
+  startPushes(hub, queued)
 }
 
 /** What comes of joins and leaves for the keys that are kept of others, and for what others are told. */
@@ -115,18 +121,25 @@ function rememberApplied(hub: HubContext, rid: number, position: number): void {
   applied.set(hub, positions)
 }
 
-/** Returns the users who have news by this event. */
-function applyEvent(hub: HubContext, rid: number, roomId: string, news: EventNews): number[] {
+/** Returns the users who have news by this event. `queued` gets the pushers that have something to send. */
+function applyEvent(
+  hub: HubContext,
+  rid: number,
+  roomId: RoomId,
+  news: EventNews,
+  queued: Pusher[],
+): number[] {
   const before = joinedMembers(hub, rid)
   const changes = news.memberships.filter((change) => change.prev !== change.next)
   const [first, ...more] = [...changes, ...othersToLog(before.size > 0, news)].map(loggedChange)
   const position = nextPosition(hub)
-  const notify = news.hidden ? null : notifyOutcome(hub, roomId, before, news)
+  const { outcome, pushes } = news.hidden ? nobodyNotified : notified(hub, roomId, before, news)
   insertLog(hub, position, rid, news, {
     change: first,
-    notify,
+    notify: outcome,
     bump: bumpStampFrom(hub, rid, news, position),
   })
+  queued.push(...queueNews(hub, { position, rid }, roomId, news, pushes))
   for (const change of news.memberships) applyMembership(hub, rid, news, change, position)
   if (news.others) applyOtherMembers(hub, rid, news.others)
   // A resolution can change several memberships at once; each has a row to be found by.

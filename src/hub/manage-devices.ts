@@ -17,6 +17,7 @@ import {
   renameDevice,
 } from './devices.ts'
 import { internUser } from './interned.ts'
+import { dropPushersOf } from './pushes.ts'
 import { deviceEnded } from './set-presence.ts'
 import { dropToDevice } from './to-device.ts'
 import { dropWaiters } from './waiters.ts'
@@ -49,6 +50,11 @@ export function giveName(hub: HubContext, userId: UserId, deviceId: string, disp
 export function removeDevices(hub: HubContext, userId: UserId, devices: DeviceSelection): GoneDevice[] {
   const uid = internUser(hub, userId)
   const gone = deleteDevices(hub, uid, devices)
+  dropPushersOf(
+    hub,
+    uid,
+    gone.map(({ deviceId }) => deviceId),
+  )
   for (const { deviceId } of gone) {
     dropWaiters(hub, uid, deviceId)
     dropToDevice(hub, uid, deviceId)

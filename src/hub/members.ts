@@ -107,7 +107,8 @@ export function joinedToAny(
   })
 }
 
-function joinedRids(hub: HubContext, uid: number): number[] {
+/** The numbers of the rooms that a user has joined. */
+export function joinedRids(hub: HubContext, uid: number): number[] {
   return hub.sql
     .exec<{ rid: number }>("SELECT rid FROM user_room WHERE uid = ? AND membership = 'join'", uid)
     .toArray()

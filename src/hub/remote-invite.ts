@@ -3,11 +3,14 @@
 // Specification: client-server API, "Syncing", "Stripped state"; server-server API, "Inviting to a room".
 
 import type { EventId, RoomId, UserId } from '../matrix/event.ts'
-import type { JsonObject } from '../matrix/json.ts'
+import { type JsonObject, objectProperty, stringProperty } from '../matrix/json.ts'
+import type { Pusher } from '../push/context.ts'
 import { type HubContext, nextPosition, transact } from './context.ts'
 import { appliedUpTo } from './inbox.ts'
 import { internRoom, internUser } from './interned.ts'
 import { membershipOf } from './members.ts'
+import { nobodyNotified, notified } from './notify.ts'
+import { queueNews, startPushes } from './pushes.ts'
 import { wakeUser } from './waiters.ts'
 
 export interface RemoteMembership {
@@ -36,8 +39,9 @@ export function applyRemoteMembership(hub: HubContext, change: RemoteMembership)
   const rid = internRoom(hub, roomId)
   const uid = internUser(hub, userId)
   if (wasApplied(hub, rid, uid, change.eventId)) return false
-  transact(hub, () => write(hub, rid, uid, change, present))
+  const queued = transact(hub, () => write(hub, rid, uid, change, present))
   wakeUser(hub, uid)
+  startPushes(hub, queued)
   return true
 }
 
@@ -66,20 +70,51 @@ function shown(
   return [event ?? leave]
 }
 
+/** An invite as push rules and push gateways look at it; undefined for other memberships. */
+function inviteNews({ membership, userId, eventId, stripped = [] }: RemoteMembership, present?: string) {
+  const state = (type: string, key: string) =>
+    stripped.findLast((event) => event['type'] === type && event['state_key'] === key)
+  // The last of all, whatever else the inviting server has shown.
+  const event = state('m.room.member', userId)
+  if (membership !== 'invite' || !event) return undefined
+  const sender = stringProperty(event, 'sender') ?? ''
+  const senderMember = state('m.room.member', sender)
+  const roomName = stringProperty(objectProperty(state('m.room.name', ''), 'content'), 'name')
+  return {
+    eventId,
+    event,
+    sender,
+    ...(senderMember ? { senderMember } : {}),
+    to: 0,
+    memberships: [{ userId, prev: present ?? null, next: membership }],
+    // Nobody tells how many are in the room and what they may do; the rule for invites does not ask.
+    push: {
+      memberCount: 0,
+      senderPowerLevel: 0,
+      notificationLevels: {},
+      ...(roomName === undefined ? {} : { roomName }),
+    },
+  }
+}
+
+/** Returns the pushers that have something to send. */
 function write(
   hub: HubContext,
   rid: number,
   uid: number,
   change: RemoteMembership,
   present: string | undefined,
-): void {
+): readonly Pusher[] {
   const { membership, eventId } = change
   const position = nextPosition(hub)
   // The row stands where the room's own news have come to, 0 for a room that never was here: whatever the room tells
   // later goes on from there.
   const roomPosition = appliedUpTo(hub, rid)
+  const news = inviteNews(change, present)
+  const { outcome, pushes } = news ? notified(hub, change.roomId, new Map(), news) : nobodyNotified
   hub.sql.exec(
-    'INSERT INTO log (pos, rid, from_pos, to_pos, event_id, uid, prev, next) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+    `INSERT INTO log (pos, rid, from_pos, to_pos, event_id, uid, prev, next, notify)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     position,
     rid,
     roomPosition,
@@ -88,6 +123,7 @@ function write(
     uid,
     present ?? null,
     membership,
+    outcome,
   )
   hub.sql.exec(
     `INSERT INTO user_room (uid, rid, membership, log_pos, room_pos, stripped) VALUES (?, ?, ?, ?, ?, ?)
@@ -100,4 +136,5 @@ function write(
     roomPosition,
     JSON.stringify(shown(hub, change)),
   )
+  return news ? queueNews(hub, { position, rid }, change.roomId, news, pushes) : []
 }

@@ -61,10 +61,13 @@ export interface MembershipNews {
   readonly stripped?: readonly JsonObject[]
 }
 
-/** What push rules ask about a room beside the event itself. */
+/** What push rules and push gateways ask about a room beside the event itself. */
 export interface PushFacts {
   readonly memberCount: number
   readonly senderPowerLevel: number
   /** The `notifications` levels of the room's power levels. */
   readonly notificationLevels: { readonly [key: string]: number }
+  /** For those who are shown what they were notified of. */
+  readonly roomName?: string
+  readonly roomAlias?: string
 }

@@ -261,4 +261,33 @@ export const hubMigrations: readonly DurableMigration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: '0008-pushers',
+    sql: `
+      -- Pushers are few and kept in memory. settings: PusherSettings as JSON; times of pushkeys in seconds, of retries in
+      -- milliseconds.
+      CREATE TABLE pushers (
+        id INTEGER PRIMARY KEY,
+        uid INTEGER NOT NULL,
+        device_id TEXT NOT NULL,
+        settings TEXT NOT NULL,
+        pushkey_ts INTEGER NOT NULL,
+        failures INTEGER NOT NULL DEFAULT 0,
+        retry_at INTEGER NOT NULL DEFAULT 0
+      );
+
+      -- Pushes until they are sent, in the order of the log. rid, room_pos and thread of the event, rid 0 for what
+      -- nobody reads.
+      CREATE TABLE pushes (
+        pusher INTEGER NOT NULL,
+        pos INTEGER NOT NULL,
+        ts INTEGER NOT NULL,
+        rid INTEGER NOT NULL,
+        room_pos INTEGER NOT NULL,
+        thread TEXT,
+        notification TEXT NOT NULL,
+        PRIMARY KEY (pusher, pos)
+      ) WITHOUT ROWID;
+    `,
+  },
 ]

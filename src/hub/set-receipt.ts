@@ -4,6 +4,8 @@ import type { EventId, RoomId, UserId } from '../matrix/event.ts'
 import { nextPosition, transact, type HubContext } from './context.ts'
 import { findUser, internRoom } from './interned.ts'
 import { joinedMembers } from './members.ts'
+import { hasPushers, pushCount } from './pushes.ts'
+import { unreadMayHaveChanged, unreadTotal } from './unread-total.ts'
 import { wakeUser } from './waiters.ts'
 
 export interface ReceiptRequest {
@@ -34,6 +36,9 @@ export function setReceipt(hub: HubContext, request: ReceiptRequest): ReceiptReq
     // One that comes again may not have reached the others.
     return read === known && !isPrivate ? news : undefined
   }
+  const own = findUser(hub, request.userId)
+  const counting =
+    own !== undefined && hasPushers(hub, own) ? { uid: own, was: unreadTotal(hub, own) } : undefined
   transact(hub, () => {
     hub.sql.exec(
       `INSERT OR REPLACE INTO receipts (rid, user_id, type, thread, event_id, ts, room_pos, pos)
@@ -49,6 +54,10 @@ export function setReceipt(hub: HubContext, request: ReceiptRequest): ReceiptReq
     )
   })
   wakeReaders(hub, rid, request)
+  if (counting) {
+    unreadMayHaveChanged(hub, counting.uid, rid)
+    pushCount(hub, counting.uid, counting.was)
+  }
   return isPrivate ? undefined : news
 }
 

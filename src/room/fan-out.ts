@@ -232,7 +232,8 @@ function membershipNews(room: RoomContext, stored: StoredEvent, change: Membersh
   }
 }
 
-function pushFacts(room: RoomContext, stored: StoredEvent): PushFacts {
+/** What push rules ask about an event. */
+export function pushFacts(room: RoomContext, stored: StoredEvent): PushFacts {
   const { rules } = identity(room)
   const state = stateLookup(room, stored.stateBefore)
   const content = powerLevelsContent(state)
@@ -242,5 +243,11 @@ function pushFacts(room: RoomContext, stored: StoredEvent): PushFacts {
     memberCount: memberCounts(room).joined,
     senderPowerLevel: userPowerLevel(rules, stored.event.sender, state),
     notificationLevels: Object.fromEntries(keys.map((key) => [key, notificationLevel(rules, content, key)])),
+    ...nonEmpty('roomName', stringProperty(state('m.room.name', '')?.content, 'name')),
+    ...nonEmpty('roomAlias', stringProperty(state('m.room.canonical_alias', '')?.content, 'alias')),
   }
+}
+
+function nonEmpty(key: 'roomName' | 'roomAlias', text: string | undefined): Partial<PushFacts> {
+  return text === undefined || text === '' ? {} : { [key]: text }
 }

@@ -58,6 +58,7 @@ import { type ContextRequest, contextEvents } from './context-events.ts'
 import { eventByTimestamp, type TimestampAnswer, type TimestampRequest } from './event-by-timestamp.ts'
 import { joinedMembers, members, type MembersRequest } from './members.ts'
 import { messages, type MessagesRequest } from './messages.ts'
+import { notifiedEvents, type NotifiedEventText } from './notified-events.ts'
 import type { ReadAnswer } from './read-answer.ts'
 import { readEvent } from './read-event.ts'
 import { readState, readStateEvent, type StateEventRequest } from './read-state.ts'
@@ -327,6 +328,10 @@ export class Room extends DurableObject<Env> {
     const answer = receiveInvite(this.#room, await ensureSigner(this.#room), request)
     if (answer !== undefined) await this.#tell()
     return answer
+  }
+
+  notifiedEvents(viewer: Viewer, eventIds: readonly EventId[]): NotifiedEventText[] {
+    return notifiedEvents(this.#room, viewer, eventIds)
   }
 
   /** The room's part of a /sync answer as JSON text. */

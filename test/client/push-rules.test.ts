@@ -1,6 +1,6 @@
 // Push rules over HTTP: what is stored, what comes down a sync, and what it does to the unread counts.
 
-import { afterAll, beforeAll, describe, expect, it, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { JsonObject, JsonValue } from '../../src/matrix/json.ts'
 import { newClient, refusal, type RoomClient } from '../support/room-client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
@@ -139,11 +139,6 @@ describe('refused is', () => {
   it('a request without a session', async () => {
     expect((await server.request('GET', '/_matrix/client/v3/pushrules/')).status).toBe(401)
   })
-})
-
-test('there are no pushers', async () => {
-  expect(await alice.done('GET', '/pushers')).toEqual({ pushers: [] })
-  expect(await alice.call('POST', '/pushers/set', {})).toEqual(refusal(404, 'M_UNRECOGNIZED'))
 })
 
 describe('a change of the rules', () => {

@@ -1,4 +1,4 @@
-// GET requests to web servers that somebody else names: never signed, never into private networks.
+// Requests to web servers that somebody else names: never signed, never into private networks.
 
 import type { Env } from '../../env.ts'
 import { isIpLiteral } from './discovery.ts'
@@ -9,7 +9,7 @@ const mostRedirects = 3
 export async function webRequest(env: Env, location: string, signal: AbortSignal): Promise<Response> {
   let url = checkedUrl(location)
   for (let redirects = 0; redirects <= mostRedirects; redirects++) {
-    const response = await get(env, url, signal)
+    const response = await send(env, url, { signal })
     const next = redirectTarget(response)
     if (next === undefined) return response
     await response.body?.cancel()
@@ -18,26 +18,45 @@ export async function webRequest(env: Env, location: string, signal: AbortSignal
   throw new Error('too many redirects')
 }
 
+/**
+ * Posts JSON to a URL. Rejects unless it is one of https at a public address. Redirects are not followed: what is posted is
+ * for the one who was named.
+ */
+export async function webPost(
+  env: Env,
+  location: string,
+  json: string,
+  signal: AbortSignal,
+): Promise<Response> {
+  return await send(env, checkedUrl(location), { json, signal })
+}
+
 /** Where an answer sends its reader, if it does. */
 export function redirectTarget({ status, headers }: Response): string | undefined {
   return [301, 302, 303, 307, 308].includes(status) ? (headers.get('Location') ?? undefined) : undefined
 }
 
-async function get(
-  { FEDERATION_TRANSPORT: launcher }: Env,
-  url: URL,
-  signal: AbortSignal,
-): Promise<Response> {
+/** A GET, or a POST of JSON where there is some. */
+interface Sent {
+  readonly json?: string
+  readonly signal: AbortSignal
+}
+
+async function send({ FEDERATION_TRANSPORT: launcher }: Env, url: URL, sent: Sent): Promise<Response> {
+  const { json, signal } = sent
+  const method = json === undefined ? 'GET' : 'POST'
+  const headers: Record<string, string> = json === undefined ? {} : { 'Content-Type': 'application/json' }
   if (!launcher) {
     // Private addresses are out of reach: compatibility flag `global_fetch_strictly_public`.
     if (isIpLiteral(url.hostname))
       throw new Error('this platform connects to names alone, not to IP addresses')
-    return await fetch(url, { redirect: 'manual', signal })
+    const body = json === undefined ? {} : { body: json }
+    return await fetch(url, { method, headers, ...body, redirect: 'manual', signal })
   }
   const response = await launcher.fetch('http://federation-transport/', {
     method: 'POST',
-    headers: { 'X-Hearth-Url': url.href },
-    body: '',
+    headers: { ...headers, 'X-Hearth-Url': url.href, 'X-Hearth-Method': method },
+    body: json ?? '',
     redirect: 'manual',
     signal,
   })

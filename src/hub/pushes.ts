@@ -1,0 +1,200 @@
+// Pushes of this shard's users: which events and which reading lead to one, and what sending them (src/push) has to know.
+// Users without pushers cost nothing. Specification: client-server API, "Push Notifications".
+
+import { config } from '../config.ts'
+import { MatrixError } from '../errors.ts'
+import type { RoomId, UserId } from '../matrix/event.ts'
+import { objectProperty, stringProperty } from '../matrix/json.ts'
+import type { PushAction } from '../matrix/push-rules/push-rule.ts'
+import { armAlarm, type Pusher, type PusherSettings, type Pushes } from '../push/context.ts'
+import { markReady, pump, resume, whenIdle } from '../push/deliver.ts'
+import { notifyGateway } from '../push/gateway.ts'
+import { type PushedEvent, type StoredNotification, storedNotification } from '../push/notification.ts'
+import { isFor, mostPushers, openPushes, pushersOf, removePushers, setPusher } from '../push/pushers.ts'
+import { hasBadgeWaiting, queuePush, wasQueued } from '../push/queue.ts'
+import type { HubContext } from './context.ts'
+import { deviceGeneration } from './devices.ts'
+import { internUser, userIdOf } from './interned.ts'
+import type { EventNews } from './room-news.ts'
+import { readPosition } from './unread.ts'
+import { unreadTotal } from './unread-total.ts'
+
+/** A user whom an event is to be pushed to. */
+export interface PushTarget {
+  readonly uid: number
+  /** What the rule that matched wants done. */
+  readonly actions: readonly PushAction[]
+}
+
+/** The session that sets a pusher. */
+export interface PusherOwner {
+  readonly userId: UserId
+  readonly deviceId: string
+  readonly generation: number
+}
+
+const opened = new WeakMap<HubContext, Pushes>()
+
+function pushesOf(hub: HubContext): Pushes {
+  const known = opened.get(hub)
+  if (known) return known
+  const { roomAlarmMs, senderBackOffMs, senderConnections } = config(hub.env)
+  const fresh = openPushes({
+    sql: hub.sql,
+    now: hub.now,
+    random: Math.random,
+    later: (ms, run) => void setTimeout(run, ms),
+    setAlarm: (time) => void hub.storage.setAlarm(time),
+    notify: (url, body) => notifyGateway(hub.env, url, body),
+    unread: (uid) => unreadTotal(hub, uid),
+    hasRead: (uid, { rid, roomPosition, thread }) => readPosition(hub, uid, rid, thread) >= roomPosition,
+    connections: senderConnections,
+    firstBackOffMs: senderBackOffMs,
+    lookAfterMs: roomAlarmMs,
+  })
+  opened.set(hub, fresh)
+  // What an earlier life of this object has left: not within whatever transaction asks now.
+  queueMicrotask(() => work(hub, fresh, resume))
+  return fresh
+}
+
+function work(hub: HubContext, pushes: Pushes, run: (pushes: Pushes) => void): void {
+  run(pushes)
+  hub.waitUntil(whenIdle(pushes))
+}
+
+/** The alarm: sends what is due, and what a crash has left. */
+export function onPushAlarm(hub: HubContext): void {
+  const pushes = pushesOf(hub)
+  pushes.alarmAt = undefined
+  work(hub, pushes, resume)
+}
+
+/** Whether a user has pushers. */
+export function hasPushers(hub: HubContext, uid: number): boolean {
+  return pushersOf(pushesOf(hub), uid).length > 0
+}
+
+/** The pushers of a user, the oldest first. */
+export function listPushers(hub: HubContext, uid: number): PusherSettings[] {
+  return pushersOf(pushesOf(hub), uid).map(({ settings }) => settings)
+}
+
+/**
+ * Sets a pusher for a session, and removes those of other users of this shard for the same app and pushkey unless it is one
+ * to be added. M_UNKNOWN_TOKEN where the device is gone, M_INVALID_PARAM for one too many.
+ */
+export function setUserPusher(
+  hub: HubContext,
+  { userId, deviceId, generation }: PusherOwner,
+  settings: PusherSettings,
+  append: boolean,
+): void {
+  const uid = internUser(hub, userId)
+  // Logged out meanwhile: nobody would remove the pusher any more.
+  if (deviceGeneration(hub, uid, deviceId) !== generation) {
+    throw new MatrixError('M_UNKNOWN_TOKEN', 401, 'Unknown access token')
+  }
+  const pushes = pushesOf(hub)
+  if (!setPusher(pushes, uid, deviceId, settings)) {
+    throw new MatrixError('M_INVALID_PARAM', 400, `A user may have ${mostPushers} pushers`)
+  }
+  if (!append) removePushers(pushes, (pusher) => pusher.uid !== uid && isFor(pusher, settings))
+}
+
+/** Removes the pushers of a user, or of anyone, for an app and a pushkey. */
+export function dropPusher(
+  hub: HubContext,
+  settings: Pick<PusherSettings, 'appId' | 'pushkey'>,
+  userId?: UserId,
+): void {
+  const uid = userId === undefined ? undefined : internUser(hub, userId)
+  removePushers(
+    pushesOf(hub),
+    (pusher) => (uid === undefined || pusher.uid === uid) && isFor(pusher, settings),
+  )
+}
+
+/** Removes the pushers that sessions of some devices have set. */
+export function dropPushersOf(hub: HubContext, uid: number, deviceIds: readonly string[]): void {
+  if (!hasPushers(hub, uid)) return
+  const gone = new Set(deviceIds)
+  removePushers(pushesOf(hub), (pusher) => pusher.uid === uid && gone.has(pusher.deviceId))
+}
+
+/** What is pushed of an event. */
+export interface PushNews extends Pick<
+  EventNews,
+  'eventId' | 'event' | 'senderMember' | 'memberships' | 'push'
+> {
+  /** The position in the room. */
+  readonly to: number
+  readonly thread?: string
+}
+
+/**
+ * Writes down what is to be pushed of an event, in the transaction that applies it. `startPushes` must be told of what it
+ * answers once that is committed.
+ */
+export function queueNews(
+  hub: HubContext,
+  { position, rid }: { readonly position: number; readonly rid: number },
+  roomId: RoomId,
+  news: PushNews,
+  targets: readonly PushTarget[],
+): Pusher[] {
+  if (targets.length === 0) return []
+  const pushed = pushedEvent(roomId, news)
+  // Nobody reads a room that they are only invited to.
+  const isInvite = news.memberships.some(({ next }) => next === 'invite')
+  const { thread, to: roomPosition } = news
+  const place = { rid: isInvite ? 0 : rid, roomPosition, ...(thread === undefined ? {} : { thread }) }
+  const pushes = pushesOf(hub)
+  return targets.flatMap(({ uid, actions }) => {
+    const pushers = pushersOf(pushes, uid)
+    for (const pusher of pushers) {
+      const notification = storedNotification(pusher.settings, pushed, userIdOf(hub, uid), actions)
+      queuePush(pushes, pusher, { ...place, position, ts: hub.now(), notification })
+    }
+    return pushers
+  })
+}
+
+/** An event as a gateway is told of it. */
+function pushedEvent(roomId: RoomId, { eventId, event, senderMember, push }: PushNews): PushedEvent {
+  const displayName = stringProperty(objectProperty(senderMember, 'content'), 'displayname')
+  const { roomName, roomAlias } = push
+  return {
+    eventId,
+    roomId,
+    event,
+    ...(displayName === undefined ? {} : { senderDisplayName: displayName }),
+    ...(roomName === undefined ? {} : { roomName }),
+    ...(roomAlias === undefined ? {} : { roomAlias }),
+  }
+}
+
+/** Sends what was written down. */
+export function startPushes(hub: HubContext, queued: readonly Pusher[]): void {
+  if (queued.length === 0) return
+  const pushes = pushesOf(hub)
+  for (const pusher of queued) {
+    wasQueued(pushes, pusher)
+    markReady(pushes, pusher)
+  }
+  armAlarm(pushes, hub.now() + pushes.deps.lookAfterMs)
+  work(hub, pushes, pump)
+}
+
+const newCount: StoredNotification = {}
+
+/** Tells the pushers of a user that there is less to be read than there was, if there is. */
+export function pushCount(hub: HubContext, uid: number, before: number): void {
+  const pushes = pushesOf(hub)
+  if (unreadTotal(hub, uid) >= before) return
+  // A count that waits will be that of the moment it is sent in.
+  const pushers = pushersOf(pushes, uid).filter((pusher) => !hasBadgeWaiting(pushes, pusher))
+  const push = { position: hub.position, ts: hub.now(), rid: 0, roomPosition: 0, notification: newCount }
+  for (const pusher of pushers) queuePush(pushes, pusher, push)
+  startPushes(hub, pushers)
+}

@@ -1,0 +1,89 @@
+// Pushes that wait: rows, so that none is lost with the memory of the object.
+
+import type { Pusher, Pushes, RoomPlace } from './context.ts'
+import type { StoredNotification } from './notification.ts'
+
+/** A push that waits for its pusher. */
+export interface Push extends RoomPlace {
+  /** The position in the log of what it is about: the order in which pushes go out. */
+  readonly position: number
+  /** Milliseconds. */
+  readonly ts: number
+  readonly notification: StoredNotification
+}
+
+// More than that is not worth being told late.
+const mostWaiting = 100
+
+/** Writes a push down. Once that is committed, `wasQueued` must be told of it. */
+export function queuePush({ deps }: Pushes, pusher: Pusher, push: Push): void {
+  deps.sql.exec(
+    `INSERT OR REPLACE INTO pushes (pusher, pos, ts, rid, room_pos, thread, notification)
+     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    pusher.id,
+    push.position,
+    push.ts,
+    push.rid,
+    push.roomPosition,
+    push.thread ?? null,
+    JSON.stringify(push.notification),
+  )
+}
+
+/** Notes that a push was written down, and drops the oldest where too many wait. */
+export function wasQueued({ deps }: Pushes, pusher: Pusher): void {
+  pusher.waiting += 1
+  if (pusher.waiting <= mostWaiting) return
+  deps.sql.exec(
+    'DELETE FROM pushes WHERE pusher = ?1 AND pos = (SELECT min(pos) FROM pushes WHERE pusher = ?1)',
+    pusher.id,
+  )
+  pusher.waiting -= 1
+}
+
+/** Whether a count already waits, that is not on its way. */
+export function hasBadgeWaiting({ deps }: Pushes, pusher: Pusher): boolean {
+  if (pusher.busy || pusher.waiting === 0) return false
+  const waiting = deps.sql.exec(
+    "SELECT 1 FROM pushes WHERE pusher = ? AND notification = '{}' LIMIT 1",
+    pusher.id,
+  )
+  return waiting.toArray().length > 0
+}
+
+type PushRow = {
+  pos: number
+  ts: number
+  rid: number
+  room_pos: number
+  thread: string | null
+  notification: string
+}
+
+/** The push that goes out next. */
+export function nextPush({ deps }: Pushes, pusher: Pusher): Push | undefined {
+  const row = deps.sql
+    .exec<PushRow>(
+      'SELECT pos, ts, rid, room_pos, thread, notification FROM pushes WHERE pusher = ? ORDER BY pos LIMIT 1',
+      pusher.id,
+    )
+    .toArray()[0]
+  if (!row) pusher.waiting = 0
+  return (
+    row && {
+      position: row.pos,
+      ts: row.ts,
+      rid: row.rid,
+      roomPosition: row.room_pos,
+      ...(row.thread === null ? {} : { thread: row.thread }),
+      // Written by `queuePush` alone.
+      notification: JSON.parse(row.notification) as StoredNotification,
+    }
+  )
+}
+
+/** Forgets a push that is done with. */
+export function dropPush({ deps }: Pushes, pusher: Pusher, { position }: Push): void {
+  deps.sql.exec('DELETE FROM pushes WHERE pusher = ? AND pos = ?', pusher.id, position)
+  pusher.waiting = Math.max(0, pusher.waiting - 1)
+}
