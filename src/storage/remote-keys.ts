@@ -75,6 +75,37 @@ export async function keepRemoteKeys(env: Env, keys: readonly AnsweredKey[]): Pr
     size += key.response.length
   }
   if (part.length > 0) await keepPart(env, part)
+  if (keys.length > 0 && Math.random() < pruningShare) await pruneRemoteKeys(env)
+}
+
+// How many of the writes look after what is too much.
+const pruningShare = 1 / 100
+
+/** What is kept of the keys of other servers: those that were fetched last. */
+export interface KeyLimits {
+  /** All in all, with their answers. */
+  readonly bytes: number
+  readonly perServer: number
+}
+
+const standardLimits: KeyLimits = { bytes: 40_000_000, perServer: 200 }
+
+/** Forgets the keys beyond the limits; they can be asked for again. */
+export async function pruneRemoteKeys(
+  env: Pick<Env, 'DB'>,
+  limits: KeyLimits = standardLimits,
+): Promise<void> {
+  await statement(
+    env,
+    sql`DELETE FROM remote_keys WHERE (server_name, key_id) IN (
+          SELECT server_name, key_id FROM (
+            SELECT server_name, key_id,
+              row_number() OVER (PARTITION BY server_name ORDER BY old, fetched_at DESC) AS nth,
+              sum(octet_length(server_name) + octet_length(key_id) + 100 + ifnull(octet_length(response), 0))
+                OVER (ORDER BY fetched_at DESC, server_name, key_id) AS bytes
+            FROM remote_keys)
+          WHERE nth > ${limits.perServer} OR bytes > ${limits.bytes})`,
+  ).run()
 }
 
 async function keepPart(env: Env, keys: readonly AnsweredKey[]): Promise<void> {
