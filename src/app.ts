@@ -4,6 +4,7 @@ import { Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { syncRoutes } from './client/sync.ts'
 import { destinationRoutes } from './admin/destinations.ts'
+import { signingKeyRoutes } from './admin/signing-keys.ts'
 import { synapseRegisterRoutes } from './admin/synapse-register.ts'
 import { accountStatusRoutes } from './client/account-status.ts'
 import { accountDataRoutes } from './client/account-data.ts'
@@ -91,6 +92,7 @@ export function createApp(): App {
   authFallbackRoutes(app)
   capabilitiesRoutes(app)
   destinationRoutes(app)
+  signingKeyRoutes(app)
   deviceRoutes(app)
   federationRoutes(app)
   eventByTimestampRoutes(app)

@@ -39,10 +39,20 @@ const migrations: readonly DurableMigration[] = [
   },
 ]
 
-// Longer than anyone keeps our published keys without looking again for a key they do not know.
-const publishedBeforeMs = 10 * 60 * 1000
-// Longer than own-signer.ts and rooms that were loaded before keep the key they sign with.
-const overlapMs = 24 * 60 * 60 * 1000
+/** The times of a replacement, in milliseconds. */
+export interface RotationTimes {
+  /** From when the new key is published until it signs. */
+  readonly publishedBefore: number
+  /** From when the new key signs until the old one expires. */
+  readonly overlap: number
+}
+
+const standardTimes: RotationTimes = {
+  // Longer than anyone keeps our published keys without looking again for a key they do not know.
+  publishedBefore: 10 * 60 * 1000,
+  // Longer than own-signer.ts and rooms that were loaded before keep the key they sign with.
+  overlap: 24 * 60 * 60 * 1000,
+}
 
 /** What signs events: `seed` is secret and 32 bytes long, `keyId` the whole identifier, `ed25519:…`. */
 export interface SigningSeed {
@@ -56,6 +66,8 @@ export interface SigningSeed {
 export interface PublicKey {
   readonly keyId: string
   readonly publicKey: Uint8Array
+  /** From when on it signs, 0 for the first one. */
+  readonly signsFrom: number
   readonly expiredTs: number | null
 }
 
@@ -111,9 +123,9 @@ export class ServerKeys extends DurableObject<Env> {
    * Replaces the key: the new one is published at once, signs in ten minutes, and the one before it expires a day after
    * that. Does nothing while a replacement is under way.
    */
-  rotate(): void {
+  rotate({ publishedBefore, overlap }: RotationTimes = standardTimes): void {
     const { storage } = this.ctx
-    const signsFrom = Date.now() + publishedBeforeMs
+    const signsFrom = Date.now() + publishedBefore
     storage.transactionSync(() => {
       const { waiting } = storage.sql
         .exec<{ waiting: number }>(
@@ -122,10 +134,7 @@ export class ServerKeys extends DurableObject<Env> {
         )
         .one()
       if (waiting > 0) return
-      storage.sql.exec(
-        'UPDATE signing_keys SET expired_ts = ? WHERE expired_ts IS NULL',
-        signsFrom + overlapMs,
-      )
+      storage.sql.exec('UPDATE signing_keys SET expired_ts = ? WHERE expired_ts IS NULL', signsFrom + overlap)
       addKey(storage.sql, signsFrom)
     })
   }
@@ -133,13 +142,14 @@ export class ServerKeys extends DurableObject<Env> {
   /** All keys that sign or ever signed, newest first. */
   publicKeys(): PublicKey[] {
     return this.ctx.storage.sql
-      .exec<{ key_id: string; public_key: ArrayBuffer; expired_ts: number | null }>(
-        'SELECT key_id, public_key, expired_ts FROM signing_keys ORDER BY version DESC',
+      .exec<{ key_id: string; public_key: ArrayBuffer; signs_from: number; expired_ts: number | null }>(
+        'SELECT key_id, public_key, signs_from, expired_ts FROM signing_keys ORDER BY version DESC',
       )
       .toArray()
       .map((row) => ({
         keyId: row.key_id,
         publicKey: new Uint8Array(row.public_key),
+        signsFrom: row.signs_from,
         expiredTs: row.expired_ts,
       }))
   }
