@@ -24,7 +24,8 @@ export interface KeyRequest {
 const minute = 60 * 1000
 // Dead servers are many in large rooms: beyond so many, who knows the keys of all is asked before each for its own.
 const fewServers = 6
-const directTries = backOff({ afterSuccess: 10_000, afterFailure: minute, longest: 60 * minute })
+// The first failure may be the restart of a server that signs with a new key.
+const directTries = backOff({ afterSuccess: 10_000, afterFailure: 5_000, longest: 60 * minute })
 const notaryTries = backOff({ afterSuccess: 10_000, afterFailure: minute, longest: 60 * minute })
 const directWork = sharedWork(15_000)
 const notaryWork = sharedWork(45_000)
