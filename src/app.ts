@@ -25,6 +25,7 @@ import { loginFallbackRoutes } from './client/login-fallback.ts'
 import { loginRoutes } from './client/login.ts'
 import { logoutRoutes } from './client/logout.ts'
 import { notificationRoutes } from './client/notifications.ts'
+import { mutualRoomsRoutes } from './client/mutual-rooms.ts'
 import { openidRoutes } from './client/openid.ts'
 import { presenceRoutes } from './client/presence.ts'
 import { profileRoutes } from './client/profile.ts'
@@ -107,6 +108,7 @@ export function createApp(): App {
   logoutRoutes(app)
   mediaRoutes(app)
   notificationRoutes(app)
+  mutualRoomsRoutes(app)
   openidRoutes(app)
   presenceRoutes(app)
   profileRoutes(app)

@@ -52,6 +52,7 @@ import {
 import { keyBackupData, streamBackedUpKeys } from './key-backup-stream.ts'
 import { addDevice, giveName, removeDevices } from './manage-devices.ts'
 import { invitePermissionOf } from './invite-permission.ts'
+import { mutualRooms } from './mutual-rooms.ts'
 import { loginFailed, type LoginStanding, loginStanding, loginSucceeded } from './login-lockout.ts'
 import {
   forgetRoom,
@@ -190,6 +191,10 @@ export class Hub extends DurableObject<Env> {
 
   membershipsIn(userId: UserId, roomIds: readonly RoomId[]): RoomId[] {
     return membershipsIn(this.#hub, userId, roomIds)
+  }
+
+  mutualRooms(userId: UserId, other: UserId): RoomId[] {
+    return mutualRooms(this.#hub, userId, other)
   }
 
   standingIn(userId: UserId, roomId: RoomId): Standing | undefined {
