@@ -4,13 +4,19 @@
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { JsonValue } from '../../src/matrix/json.ts'
+import { federationTransport } from '../../scripts/federation-transport.ts'
 import { readWranglerConfig } from '../../scripts/wrangler-config.ts'
 import { oneTimeKeys, testDevice } from '../support/device-keys.ts'
+import { makeAuthority } from '../support/certificates.ts'
+import { type FakeGateway, pusherBody, startFakeGateway } from '../support/fake-gateway.ts'
+import { loopbackNames } from '../support/federated-server.ts'
 import { startServer, type Account, type TestServer } from '../support/server.ts'
 import { textOf } from '../support/text-of.ts'
 
 const alarm = 1
 
+const authority = makeAuthority()
+let gateway: FakeGateway
 let server: TestServer
 let alice: Account
 let bob: Account
@@ -20,14 +26,25 @@ let n = 0
 beforeAll(async () => {
   // As on Workers: each request looks its session up, alarms that are there for crashes alone come late.
   const { ROOM_ALARM_SECONDS = '' } = readWranglerConfig().vars
-  server = await startServer({ vars: { SESSION_CACHE: 'off', PRESENCE: 'off', ROOM_ALARM_SECONDS } })
+  server = await startServer({
+    vars: { SESSION_CACHE: 'off', PRESENCE: 'off', ROOM_ALARM_SECONDS },
+    federation: federationTransport({
+      extraCa: [authority.ca],
+      allowPrivateNetworks: true,
+      names: loopbackNames,
+    }),
+  })
+  gateway = await startFakeGateway(authority)
   alice = await server.register('alice')
   bob = await server.register('bob')
   const made = await call('POST', alice, '/createRoom', { preset: 'public_chat' })
   roomId = textOf(made, 'room_id')
   await call('POST', bob, `/rooms/${roomId}/join`, {})
 })
-afterAll(() => server.stop())
+afterAll(async () => {
+  await gateway.stop()
+  await server.stop()
+})
 
 // What happens once in the life of a room or an isolate is not part of an operation.
 beforeEach(async () => {
@@ -160,6 +177,58 @@ describe('the budget of', () => {
     const claim = { one_time_keys: { [alice.userId]: { [alice.deviceId]: 'signed_curve25519' } } }
     const claimed = await server.measure(() => call('POST', bob, '/keys/claim', claim))
     expect([claimed.doRowsWritten, claimed.doRequests]).toEqual([1, 1])
+  })
+
+  it('a message that is pushed: 2 rows and a request to the gateway more, and an alarm a burst; its reading as much', async () => {
+    const pusher = await server.register(`pusher${n}`)
+    await call('POST', pusher, `/rooms/${roomId}/join`, {})
+    await call('POST', pusher, '/pushers/set', pusherBody('key', gateway.url))
+    const pushed = async (run: () => Promise<unknown>) => {
+      const before = gateway.received.length
+      return await server.measure(async () => {
+        await run()
+        await gateway.notified('key', before + 1)
+      })
+    }
+    let eventId = ''
+    const first = await pushed(async () => (eventId = await say(alice)))
+    console.error('FIRST', first)
+    expect(first.doRowsWritten).toBeLessThanOrEqual(5 + 2 + 2 * alarm)
+    const counts = await pushed(async () => (eventId = await say(alice)))
+    console.error('SECOND', counts)
+    expect(counts.doRowsWritten).toBeLessThanOrEqual(5 + 2)
+    expect([counts.doRequests, counts.fetches, counts.d1Queries]).toEqual([2, 1, 1])
+    const reading = await pushed(() =>
+      call('POST', pusher, `/rooms/${roomId}/receipt/m.read/${encodeURIComponent(eventId)}`, {}),
+    )
+    console.error('READ', reading)
+    expect(reading.doRowsWritten).toBeLessThanOrEqual(2 + 2)
+    expect([reading.doRequests, reading.fetches]).toEqual([1, 1])
+    const same = { ...pusherBody('key', gateway.url) }
+    const again = await server.measure(() => call('POST', pusher, '/pushers/set', same))
+    expect([again.doRowsWritten, again.doRequests]).toEqual([0, 1])
+    await call('POST', pusher, '/pushers/set', { kind: null, app_id: 'test.app', pushkey: 'key' })
+  })
+
+  it('a gateway that is down: a row and an alarm each time it is tried, whatever waits', async () => {
+    const pusher = await server.register(`pusher${n}`)
+    await call('POST', pusher, `/rooms/${roomId}/join`, {})
+    await call(
+      'POST',
+      pusher,
+      '/pushers/set',
+      pusherBody('key', 'https://nobody.test:9/_matrix/push/v1/notify'),
+    )
+    const counts = await server.measure(async () => {
+      for (let i = 0; i < 10; i += 1) await say(alice)
+      await expect
+        .poll(() => server.logs.filter((line) => line.includes('push_failed')), { timeout: 10_000 })
+        .toHaveLength(1)
+    })
+    console.error('DOWN', counts)
+    expect(counts.fetches).toBe(2)
+    expect(counts.doRowsWritten).toBeLessThanOrEqual(10 * (5 + 1) + 1 + 2 * alarm)
+    await call('POST', pusher, '/pushers/set', { kind: null, app_id: 'test.app', pushkey: 'key' })
   })
 
   it('a join: at most 10 rows', async () => {

@@ -176,6 +176,23 @@ it('an invite is pushed to whom it is for, with the name of the room', async () 
   })
 })
 
+it('an invite to a room that lives elsewhere is pushed once, by what its server shows', async () => {
+  const elsewhere = await startFederatedServer(authority, 'elsewhere.test')
+  const zoe = await newClient(elsewhere, 'zoe')
+  await addPusher(bob)
+  const room = await zoe.createRoom({ preset: 'private_chat', name: 'Far away', invite: [bob.userId] })
+  const [notification] = await gateway.notified(key)
+  expect(notification).toMatchObject({
+    event_id: expect.stringMatching(/^\$/),
+    room_id: room,
+    room_name: 'Far away',
+    sender: zoe.userId,
+    user_is_target: true,
+  })
+  expect(await toldBefore(alice)).toHaveLength(1)
+  await elsewhere.stop()
+})
+
 describe('reading', () => {
   const read = (eventId: string) =>
     bob.inRoom('POST', roomId, `receipt/m.read/${encodeURIComponent(eventId)}`, {})
