@@ -192,16 +192,13 @@ describe('the budget of', () => {
     }
     let eventId = ''
     const first = await pushed(async () => (eventId = await say(alice)))
-    console.error('FIRST', first)
     expect(first.doRowsWritten).toBeLessThanOrEqual(5 + 2 + 2 * alarm)
     const counts = await pushed(async () => (eventId = await say(alice)))
-    console.error('SECOND', counts)
     expect(counts.doRowsWritten).toBeLessThanOrEqual(5 + 2)
     expect([counts.doRequests, counts.fetches, counts.d1Queries]).toEqual([2, 1, 1])
     const reading = await pushed(() =>
       call('POST', pusher, `/rooms/${roomId}/receipt/m.read/${encodeURIComponent(eventId)}`, {}),
     )
-    console.error('READ', reading)
     expect(reading.doRowsWritten).toBeLessThanOrEqual(2 + 2)
     expect([reading.doRequests, reading.fetches]).toEqual([1, 1])
     const same = { ...pusherBody('key', gateway.url) }
@@ -225,7 +222,6 @@ describe('the budget of', () => {
         .poll(() => server.logs.filter((line) => line.includes('push_failed')), { timeout: 10_000 })
         .toHaveLength(1)
     })
-    console.error('DOWN', counts)
     expect(counts.fetches).toBe(2)
     expect(counts.doRowsWritten).toBeLessThanOrEqual(10 * (5 + 1) + 1 + 2 * alarm)
     await call('POST', pusher, '/pushers/set', { kind: null, app_id: 'test.app', pushkey: 'key' })
