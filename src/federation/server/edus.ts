@@ -30,12 +30,16 @@ export async function receiveEdus(env: Env, origin: ServerName, edus: readonly J
   for (const edu of edus) {
     const handler = handlers.get(stringProperty(edu, 'edu_type') ?? '')
     const content = objectProperty(edu, 'content')
-    if (!handler || !content) continue
-    try {
-      await handler(env, origin, content)
-    } catch (error) {
-      log({ event: 'edu_ignored', server: origin, error: errorMessage(error) })
-    }
+    if (handler && content) await alone(origin, () => handler(env, origin, content))
+  }
+}
+
+/** Does something with one piece of what a server says. When it fails, it fails alone, and that is logged. */
+async function alone(origin: ServerName, handle: () => Promise<void>): Promise<void> {
+  try {
+    await handle()
+  } catch (error) {
+    log({ event: 'edu_ignored', server: origin, error: errorMessage(error) })
   }
 }
 
@@ -56,7 +60,8 @@ async function receiveReceipts(env: Env, origin: ServerName, content: JsonObject
     const roomId = parseRoomId(id)
     // Since v1.4 receipts carry the thread they belong to; private ones never leave their server.
     const read = isJsonObject(receipts) ? objectProperty(receipts, 'm.read') : undefined
-    if (roomId && read) await receiveRead(env, origin, roomId, read)
+    // Receipts of many rooms come as one: that one of the rooms shuts the server out is no matter to the others.
+    if (roomId && read) await alone(origin, () => receiveRead(env, origin, roomId, read))
   }
 }
 
