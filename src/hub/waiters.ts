@@ -70,7 +70,10 @@ export function waiterTag(uid: number): string {
 export function dropWaiters(hub: HubContext, uid: number, deviceId?: string): void {
   for (const socket of hub.sockets(waiterTag(uid))) {
     const request = socket.deserializeAttachment() as SyncRequest | null
-    if (!request || deviceId === undefined || request.deviceId === deviceId) socket.close(1001)
+    if (request && deviceId !== undefined && request.deviceId !== deviceId) continue
+    // Emptied, since what ends them may wake their user too: nothing can be sent on a closed socket.
+    socket.serializeAttachment(null)
+    socket.close(1001)
   }
 }
 

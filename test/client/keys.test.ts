@@ -264,6 +264,23 @@ describe('a sync', () => {
     expect(await devicesOf(alice, alice)).toEqual({})
   })
 
+  it('of a device that is logged out ends, and the others are told', async () => {
+    const [alice, bob] = [await client(), await client()]
+    await bob.join(await alice.createRoom({ preset: 'public_chat' }))
+    await upload(alice, { device_keys: testDevice(alice).deviceKeys })
+    const quiet = '/sync?set_presence=offline'
+    const ofBob = textOf(await bob.done('GET', quiet), 'next_batch')
+    const since = textOf(await alice.done('GET', quiet), 'next_batch')
+    const waiting = alice.call('GET', `${quiet}&since=${since}&timeout=20000`)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    await alice.done('POST', '/logout', {})
+    expect(await waiting).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
+    expect((await bob.done('GET', `${quiet}&since=${ofBob}`)).device_lists).toEqual({
+      changed: [alice.userId],
+      left: [],
+    })
+  })
+
   it('tells who came and who is gone', async () => {
     const [alice, bob] = [await client(), await client()]
     const roomId = await alice.createRoom({ preset: 'public_chat' })
