@@ -5,6 +5,7 @@ import { cors } from 'hono/cors'
 import { syncRoutes } from './client/sync.ts'
 import { destinationRoutes } from './admin/destinations.ts'
 import { signingKeyRoutes } from './admin/signing-keys.ts'
+import { serverNoticeRoutes } from './admin/server-notices.ts'
 import { synapseRegisterRoutes } from './admin/synapse-register.ts'
 import { accountStatusRoutes } from './client/account-status.ts'
 import { accountDataRoutes } from './client/account-data.ts'
@@ -84,6 +85,7 @@ export function createApp(): App {
   syncRoutes(app)
   app.onError(renderError)
   app.notFound(unrecognized(app))
+  serverNoticeRoutes(app)
   synapseRegisterRoutes(app)
   accountDataRoutes(app)
   accountDeactivationRoutes(app)

@@ -13,6 +13,7 @@ import type { JsonObject } from '../matrix/json.ts'
 import { changeOthersMembership, inviteUser } from './change-membership.ts'
 import { joinRoom } from './join-room.ts'
 import { knockOnRoom } from './knock-room.ts'
+import { refuseNoticeRejection } from '../admin/server-notices.ts'
 import { leaveRoom } from './leave-room.ts'
 import { roomParam } from './own-user.ts'
 import { checkedUserId, textParam } from './path-params.ts'
@@ -64,6 +65,7 @@ export function roomMembershipRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidleave
   app.post('/_matrix/client/v3/rooms/:roomId/leave', requireSession({ guests: true }), async (c) => {
     const roomId = roomParam(c)
+    await refuseNoticeRejection(c.env, c.var.session, roomId)
     await leaveRoom(c.env, c.var.session, roomId, reason(await jsonBody(c, reasonBody, { optional: true })))
     return c.json({})
   })

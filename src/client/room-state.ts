@@ -1,5 +1,6 @@
 // Setting the state of a room. Specification: client-server API, PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
 
+import { refuseNoticeRejection } from '../admin/server-notices.ts'
 import { roomStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
@@ -80,6 +81,7 @@ async function putMember(
   }
   if (membership === 'invite') return await inviteUser(c, roomId, target, content)
   if (membership === 'ban') return await changeOthersMembership(c, roomId, 'ban', target, content)
+  if (own && membership === 'leave') await refuseNoticeRejection(c.env, c.var.session, roomId)
   if (own) return await changeOwnMembership(c, roomId, membership, content)
   // Ending the membership of somebody else is kicking them, or lifting a ban.
   if (membership === 'leave') return await changeOthersMembership(c, roomId, 'remove', target, content)

@@ -135,6 +135,18 @@ export function putTag(hub: HubContext, uid: number, rid: number, tag: string, c
   return true
 }
 
+// MSC3890, which is not in the specification: settings of one device, in the account data of its user.
+const deviceSettings = ['m.local_notification_settings.', 'org.matrix.msc3890.local_notification_settings.']
+
+/** Removes what the user keeps about a device that is gone. */
+export function removeDeviceSettings(hub: HubContext, uid: number, deviceId: string): void {
+  for (const prefix of deviceSettings) {
+    const type = `${prefix}${deviceId}`
+    if (getAccountData(hub, uid, globalRid, type) === undefined) continue
+    putAccountData(hub, uid, globalRid, { type, content: removed })
+  }
+}
+
 /** Deletes all account data of a user. */
 export function eraseAccountData(hub: HubContext, uid: number): void {
   hub.sql.exec('DELETE FROM account_data WHERE uid = ?', uid)

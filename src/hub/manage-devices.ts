@@ -3,6 +3,7 @@
 
 import { MatrixError } from '../errors.ts'
 import type { UserId } from '../matrix/event.ts'
+import { removeDeviceSettings } from './account-data.ts'
 import { announceDevices, announceKeyless } from './announce-keys.ts'
 import type { HubContext } from './context.ts'
 import { isSigningKey } from './cross-signing.ts'
@@ -58,6 +59,7 @@ export function removeDevices(hub: HubContext, userId: UserId, devices: DeviceSe
   for (const { deviceId } of gone) {
     dropWaiters(hub, uid, deviceId)
     dropToDevice(hub, uid, deviceId)
+    removeDeviceSettings(hub, uid, deviceId)
     deviceEnded(hub, uid, deviceId)
   }
   const ids = (hadKeys: boolean) =>

@@ -13,6 +13,7 @@ import * as profiles from '../../src/storage/schema/profiles.ts'
 import * as registration from '../../src/storage/schema/registration.ts'
 import * as remoteKeys from '../../src/storage/schema/remote-keys.ts'
 import * as reports from '../../src/storage/schema/reports.ts'
+import * as serverNotices from '../../src/storage/schema/server-notices.ts'
 import * as sessions from '../../src/storage/schema/sessions.ts'
 import * as users from '../../src/storage/schema/users.ts'
 
@@ -24,6 +25,7 @@ const modules = [
   registration,
   remoteKeys,
   reports,
+  serverNotices,
   sessions,
   users,
 ]
