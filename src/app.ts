@@ -3,6 +3,7 @@
 import { Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { syncRoutes } from './client/sync.ts'
+import { slidingSyncRoutes } from './client/sliding-sync.ts'
 import { destinationRoutes } from './admin/destinations.ts'
 import { signingKeyRoutes } from './admin/signing-keys.ts'
 import { serverNoticeRoutes } from './admin/server-notices.ts'
@@ -83,6 +84,7 @@ export function createApp(): App {
     }),
   )
   syncRoutes(app)
+  slidingSyncRoutes(app)
   app.onError(renderError)
   app.notFound(unrecognized(app))
   serverNoticeRoutes(app)

@@ -50,6 +50,7 @@ export type Errcode =
   | 'M_INVITE_BLOCKED'
   | 'M_RESOURCE_LIMIT_EXCEEDED'
   | 'M_WRONG_ROOM_KEYS_VERSION'
+  | 'M_UNKNOWN_POS'
 
 /**
  * An error with everything the answer needs. `extra` holds further top-level fields of the body

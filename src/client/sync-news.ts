@@ -27,7 +27,7 @@ export function renderNews(view: SyncView, plan: SyncPlan, room: JoinedRoom): st
     JSON.stringify(filter.event_fields ? projectFields(event, filter.event_fields) : event)
   const state = stateEvents(view, room.news, shown, roomId)
   if (shown.length === 0 && state.length === 0) return ''
-  const timeline = shown.map((news) => render(withUnsigned(view, news)))
+  const timeline = shown.map((news) => render(withViewer(view, news)))
   return [
     `"timeline":{"events":[${timeline.join()}],"limited":false,"prev_batch":"t${room.from ?? 0}"}`,
     `"${view.useStateAfter ? 'state_after' : 'state'}":{"events":[${state.map(render).join()}]}`,
@@ -64,7 +64,11 @@ function stateEvents(
   return [...lastOfSlot.values(), ...bySender.values()]
 }
 
-function withUnsigned({ userId, deviceId }: SyncView, { event, transaction }: EventNews): JsonObject {
+/** The event of news as one of the room's members gets it, on one of their devices. */
+export function withViewer(
+  { userId, deviceId }: Pick<SyncView, 'userId' | 'deviceId'>,
+  { event, transaction }: EventNews,
+): JsonObject {
   const sent = event['origin_server_ts']
   const own = transaction?.userId === userId && transaction.deviceId === deviceId
   return {

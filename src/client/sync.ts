@@ -9,10 +9,10 @@ import type { App, AppContext } from '../http/app-type.ts'
 import { queryParams } from '../http/json-body.ts'
 import { requireSession, type Session } from '../http/session.ts'
 import type { KeyCounts } from '../hub/one-time-keys.ts'
-import type { SyncPlan } from '../hub/sync.ts'
-import { keyCountsMark, type SyncPosition, type SyncRequest } from '../hub/sync-request.ts'
+import type { SyncPosition, SyncRequest } from '../hub/sync-request.ts'
 import { formatSyncToken, parseSyncToken } from '../hub/sync-token.ts'
 import { type Filter, FilterError, parseFilter } from '../matrix/filter.ts'
+import { pollHub } from './poll-hub.ts'
 import { renderKeyCounts, renderSync, type SyncView } from './sync-render.ts'
 
 // Longer polls gain nothing and are cut by networks on the way.
@@ -109,7 +109,9 @@ async function sync(env: Env, session: Session, view: SyncView, options: SyncOpt
       ...(options.setPresence ? { setPresence: options.setPresence } : {}),
     }
     const remaining = since && !options.fullState ? deadline - Date.now() : 0
-    const plan = await poll(env, session.shard, request, remaining, (counts) => (keyCounts = counts))
+    const plan = await pollHub<'v3'>(env, session.shard, request, remaining, {
+      onKeyCounts: (counts) => (keyCounts = counts),
+    })
     keyCounts = plan?.keyCounts ?? keyCounts
     const next = formatSyncToken(plan?.next ?? since ?? { log: 0, ephemeral: 0 })
     const body = plan && !plan.idle ? await renderSync(env, view, plan) : undefined
@@ -120,56 +122,5 @@ async function sync(env: Env, session: Session, view: SyncView, options: SyncOpt
     if (!plan) await scheduler.wait(Math.min(droppedPauseMs, Math.max(0, deadline - Date.now())))
     // News that render to nothing are no reason to answer: wait on from behind them.
     since = plan?.next ?? since
-  }
-}
-
-/** The plan, waiting at most so many milliseconds for one that is not idle; undefined when the time is up. */
-async function poll(
-  env: Env,
-  shard: number,
-  request: SyncRequest,
-  timeout: number,
-  onKeyCounts: (counts: KeyCounts) => void,
-): Promise<SyncPlan | undefined> {
-  const hub = hubStub(env, shard)
-  if (timeout <= 0) return parsePlan(await hub.planSync(request))
-  const url = `https://hub/sync?request=${encodeURIComponent(JSON.stringify(request))}`
-  const response = await hub.fetch(url, { headers: { Upgrade: 'websocket' } })
-  const socket = response.webSocket
-  if (!socket) return parsePlan(await response.text())
-  const text = await nextMessage(socket, timeout, onKeyCounts)
-  // Too large for a message.
-  if (text === '') return parsePlan(await hub.planSync(request))
-  return text === undefined ? undefined : parsePlan(text)
-}
-
-function parsePlan(text: string): SyncPlan {
-  // Written by this server's own Hub.
-  return JSON.parse(text) as SyncPlan
-}
-
-/** The first message, or undefined when the time is up or the socket is dropped: then the caller asks again. */
-async function nextMessage(
-  socket: WebSocket,
-  timeout: number,
-  onKeyCounts: (counts: KeyCounts) => void,
-): Promise<string | undefined> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  try {
-    return await new Promise<string | undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), timeout)
-      socket.addEventListener('message', ({ data }) => {
-        if (typeof data !== 'string') return resolve(undefined)
-        if (!data.startsWith(keyCountsMark)) return resolve(data)
-        // Written by this server's own Hub.
-        onKeyCounts(JSON.parse(data.slice(keyCountsMark.length)) as KeyCounts)
-      })
-      socket.addEventListener('close', () => resolve(undefined))
-      socket.addEventListener('error', () => resolve(undefined))
-      socket.accept()
-    })
-  } finally {
-    clearTimeout(timer)
-    socket.close()
   }
 }

@@ -6,6 +6,8 @@ import type { App } from '../http/app-type.ts'
 const versions = Array.from({ length: 19 }, (_, n) => `v1.${n + 1}`)
 
 const unstableFeatures = {
+  // Simplified sliding sync, in the form before it was accepted.
+  'org.matrix.simplified_msc3575': true,
   // Profile fields under their old path, for clients that do not look for them in v1.16.
   'uk.tcpip.msc4133': true,
   'uk.tcpip.msc4133.stable': true,

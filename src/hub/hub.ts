@@ -97,9 +97,12 @@ import { type ReceiptRequest, setReceipt } from './set-receipt.ts'
 import { rememberFederated, tellReceipt, tellTyping } from './other-servers.ts'
 import type { RoomNews } from './room-news.ts'
 import { hubMigrations } from './schema.ts'
+import { planSlidingSync } from './sliding-sync.ts'
+import { parseSlidingPosition } from './sliding-sync-position.ts'
+import type { SlidingSyncRequest } from './sliding-sync-request.ts'
 import { parseSyncToken } from './sync-token.ts'
 import { planSync } from './sync.ts'
-import type { SyncRequest } from './sync-request.ts'
+import { seenToDevice, type SyncRequest, syncRequestHeader } from './sync-request.ts'
 import { setTyping, type TypingRequest } from './set-typing.ts'
 import { acknowledgeToDevice, receiveToDevice, type ToDeviceRequest } from './to-device.ts'
 import { dropWaiters, pollSync, requireCurrentDevice, wakeUser } from './waiters.ts'
@@ -140,21 +143,27 @@ export class Hub extends DurableObject<Env> {
     return JSON.stringify(planSync(this.#hub, request))
   }
 
-  /** A sync that waits: the plan at once as JSON, or a socket on which it comes. The request is JSON in the query. */
+  /** A sliding sync that does not wait: a SlidingPlan as JSON text. M_UNKNOWN_POS. */
+  planSlidingSync(request: SlidingSyncRequest): string {
+    this.#beginSync(request)
+    return JSON.stringify(planSlidingSync(this.#hub, request))
+  }
+
+  /** A sync of either kind that waits: the plan at once as JSON, or a socket on which it comes. */
   override fetch(request: Request): Response {
-    const text = new URL(request.url).searchParams.get('request') ?? ''
-    // Only this server's own Worker can reach a Durable Object; it writes the request in client/sync.ts.
-    const syncRequest = JSON.parse(text) as SyncRequest
+    const text = decodeURIComponent(request.headers.get(syncRequestHeader) ?? '')
+    // Only this server's own Worker can reach a Durable Object; it writes the request in client/poll-hub.ts.
+    const syncRequest = JSON.parse(text) as SyncRequest | SlidingSyncRequest
     this.#beginSync(syncRequest)
     return pollSync(this.#hub, syncRequest, (socket, tag) => this.ctx.acceptWebSocket(socket, [tag]))
   }
 
-  #beginSync(request: SyncRequest): void {
+  #beginSync(request: SyncRequest | SlidingSyncRequest): void {
     requireCurrentDevice(this.#hub, request)
     deviceSynced(this.#hub, request)
-    const { userId, deviceId, since } = request
-    if (!since) return
-    acknowledgeToDevice(this.#hub, internUser(this.#hub, userId), deviceId, since.toDevice ?? since.log)
+    const { userId, deviceId } = request
+    const seen = 'sliding' in request ? request.extensions.toDevice?.since : seenToDevice(request)
+    if (seen !== undefined) acknowledgeToDevice(this.#hub, internUser(this.#hub, userId), deviceId, seen)
   }
 
   /** A waiting client went away. */
@@ -169,7 +178,7 @@ export class Hub extends DurableObject<Env> {
 
   /** The position of a room that a token of /sync stands for; undefined for what is no such token. */
   roomPositionAt(_userId: UserId, roomId: RoomId, token: string): number | undefined {
-    const position = parseSyncToken(token)
+    const position = parseSyncToken(token) ?? parseSlidingPosition(token)
     return position && roomPositionAt(this.#hub, roomId, position.log)
   }
 

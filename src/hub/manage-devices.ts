@@ -20,6 +20,7 @@ import {
 import { internUser } from './interned.ts'
 import { dropPushersOf } from './pushes.ts'
 import { deviceEnded } from './set-presence.ts'
+import { dropConnections } from './sliding-sync-connection.ts'
 import { dropToDevice } from './to-device.ts'
 import { dropWaiters } from './waiters.ts'
 
@@ -59,6 +60,7 @@ export function removeDevices(hub: HubContext, userId: UserId, devices: DeviceSe
   for (const { deviceId } of gone) {
     dropWaiters(hub, uid, deviceId)
     dropToDevice(hub, uid, deviceId)
+    dropConnections(hub, uid, deviceId)
     removeDeviceSettings(hub, uid, deviceId)
     deviceEnded(hub, uid, deviceId)
   }

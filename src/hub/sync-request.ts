@@ -29,3 +29,11 @@ export interface SyncPosition {
 
 /** What a message about a device's keys begins with, to a sync that waits; all others are plans, or empty for large ones. */
 export const keyCountsMark = 'keys:'
+
+/** The header that carries a request that waits, as JSON text with what a header cannot hold percent-encoded. */
+export const syncRequestHeader = 'Hearth-Sync-Request'
+
+/** The position in the log up to which the device has its messages, undefined where it does not say. */
+export function seenToDevice({ since }: SyncRequest): number | undefined {
+  return since && (since.toDevice ?? since.log)
+}

@@ -114,6 +114,20 @@ export function positionOfRoom(
   return row && row.first - 1
 }
 
+/** The rooms in which the user's membership changed in a window. */
+export function movedRooms(hub: HubContext, uid: number, since: number, upTo: number): RoomChange[] {
+  return hub.sql
+    .exec<MembershipRow>(
+      `SELECT rid, membership, log_pos, room_pos, stripped, by_other FROM user_room
+       WHERE uid = ? AND log_pos > ? AND log_pos <= ?`,
+      uid,
+      since,
+      upTo,
+    )
+    .toArray()
+    .flatMap((row) => membershipChange(hub, uid, row, since, upTo))
+}
+
 interface Window {
   readonly from: number
   readonly to: number
@@ -177,7 +191,8 @@ function roomWindows(hub: HubContext, since: number, upTo: number): Map<number, 
   return new Map([...rows].map(({ rid, first, last }) => [rid, { from: first, to: last }]))
 }
 
-function roomWindow(hub: HubContext, rid: number, since: number, upTo: number): Window | undefined {
+/** What the log has of a room in a window. */
+export function roomWindow(hub: HubContext, rid: number, since: number, upTo: number): Window | undefined {
   const end = (order: 'ASC' | 'DESC') =>
     hub.sql
       .exec<{ from_pos: number; to_pos: number }>(

@@ -249,8 +249,11 @@ function liveEnd(hub: HubContext, rid: number, upTo: number): number {
   return row?.to_pos ?? 0
 }
 
-// Memberships change summaries and lazily loaded members, and resolved state comes from the room alone.
-function simpleNews(hub: HubContext, rid: number, from: number, to: number): EventNews[] | undefined {
+/**
+ * The events of a range, where memory holds all of them and they say all there is to say: memberships change summaries and
+ * lazily loaded members, and resolved state comes from the room alone.
+ */
+export function simpleNews(hub: HubContext, rid: number, from: number, to: number): EventNews[] | undefined {
   if (from === to) return []
   const news = recentNews(hub, rid, from, to)
   const simple = news?.every(({ resolved, event }) => !resolved && event['type'] !== 'm.room.member')

@@ -66,13 +66,15 @@ export function acknowledgeToDevice(hub: HubContext, uid: number, deviceId: stri
   )
 }
 
-/** The oldest messages of a device in (since, upTo]. */
+/** The oldest messages of a device in (since, upTo], as many as recommended or fewer. */
 export function toDeviceBatch(
   hub: HubContext,
   uid: number,
   deviceId: string,
   { since, upTo }: { readonly since: number; readonly upTo: number },
+  limit: number = batchSize,
 ): ToDeviceBatch {
+  const most = Math.min(limit, batchSize)
   const rows = hub.sql
     .exec<{ pos: number; event: string }>(
       `SELECT pos, event FROM to_device
@@ -81,11 +83,11 @@ export function toDeviceBatch(
       deviceId,
       since,
       upTo,
-      batchSize + 1,
+      most + 1,
     )
     .toArray()
-  const batch = rows.slice(0, batchSize)
-  const last = rows.length > batchSize ? batch.at(-1)?.pos : undefined
+  const batch = rows.slice(0, most)
+  const last = rows.length > most ? batch.at(-1)?.pos : undefined
   return { events: batch.map(({ event }) => event), ...(last === undefined ? {} : { last }) }
 }
 

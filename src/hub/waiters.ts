@@ -6,11 +6,24 @@ import type { HubContext } from './context.ts'
 import { deviceGeneration } from './devices.ts'
 import { internUser } from './interned.ts'
 import { keyCounts } from './one-time-keys.ts'
-import { planSync } from './sync.ts'
+import { planSlidingSync, type SlidingPlan } from './sliding-sync.ts'
+import { idleMark, type SlidingSyncRequest, supersededMark } from './sliding-sync-request.ts'
+import { planSync, type SyncPlan } from './sync.ts'
 import { keyCountsMark, type SyncRequest } from './sync-request.ts'
 
 // Sockets take messages of 1 MiB.
 const largestMessage = 256 * 1024
+
+// What survives hibernation with a socket is bounded to 2 KiB.
+const largestAttachment = 1900
+
+/** Whose request it is, where all of it is too large for the attachment. */
+type RequestHead = Pick<SlidingSyncRequest, 'sliding' | 'userId' | 'deviceId' | 'connId' | 'setPresence'>
+
+type WaitingRequest = SyncRequest | SlidingSyncRequest | RequestHead
+
+/** Requests that are too large for attachments, until hibernation: then the Worker has to ask again. */
+const largeRequests = new WeakMap<WebSocket, SlidingSyncRequest>()
 
 /** Remembers that a user has news as of now. */
 export function markNews(hub: HubContext, uid: number): void {
@@ -26,24 +39,45 @@ export function wakeUser(hub: HubContext, uid: number): void {
 /** Answers the waiting syncs of a user who has news. A sync that its news do not concern goes on waiting. */
 export function wake(hub: HubContext, uid: number): void {
   for (const socket of hub.sockets(waiterTag(uid))) {
-    // Written by `pollSync` alone.
-    const request = socket.deserializeAttachment() as SyncRequest | null
+    const request = waitingRequest(socket)
     if (!request) continue
-    const plan = planSync(hub, request)
-    if (plan.idle) continue
+    const plan = planFor(hub, socket, request)
+    if (plan?.idle) continue
     // The attachment is emptied so that the next wake does not answer it again.
     socket.serializeAttachment(null)
-    const text = JSON.stringify(plan)
+    const text = plan ? JSON.stringify(plan) : ''
     // A plan that is too large for a message is fetched instead.
     socket.send(text.length <= largestMessage ? text : '')
     socket.close(1000)
   }
 }
 
+function waitingRequest(socket: WebSocket): WaitingRequest | null {
+  // Written by `pollSync` alone.
+  return socket.deserializeAttachment() as WaitingRequest | null
+}
+
+/** The plan of a request that waits, undefined where the Worker has to fetch it. */
+function planFor(
+  hub: HubContext,
+  socket: WebSocket,
+  request: WaitingRequest,
+): SyncPlan | SlidingPlan | undefined {
+  if (!('sliding' in request)) return planSync(hub, request)
+  const whole = 'lists' in request ? request : largeRequests.get(socket)
+  if (!whole) return undefined
+  try {
+    return planSlidingSync(hub, whole)
+  } catch {
+    // Whoever brought the news is not to blame; the Worker meets the same error when it fetches the plan.
+    return undefined
+  }
+}
+
 /** Tells the waiting syncs of a device how many keys it has: they say so also when nothing else happens. */
 export function tellKeyCounts(hub: HubContext, uid: number, deviceId: string): void {
   for (const socket of hub.sockets(waiterTag(uid))) {
-    const request = socket.deserializeAttachment() as SyncRequest | null
+    const request = waitingRequest(socket)
     if (request?.deviceId === deviceId) sendKeyCounts(hub, uid, deviceId, socket)
   }
 }
@@ -54,10 +88,7 @@ function sendKeyCounts(hub: HubContext, uid: number, deviceId: string, socket: W
 
 /** The devices of a user that wait and show the user to be there. */
 export function presentDevices(hub: HubContext, uid: number): Set<string> {
-  // Written by `pollSync` alone.
-  const requests = hub
-    .sockets(waiterTag(uid))
-    .map((socket) => socket.deserializeAttachment() as SyncRequest | null)
+  const requests = hub.sockets(waiterTag(uid)).map(waitingRequest)
   return new Set(requests.flatMap((request) => (request?.setPresence ? [request.deviceId] : [])))
 }
 
@@ -69,7 +100,7 @@ export function waiterTag(uid: number): string {
 /** Ends the waiting syncs of a user, of one device or of all: their next request finds out why. */
 export function dropWaiters(hub: HubContext, uid: number, deviceId?: string): void {
   for (const socket of hub.sockets(waiterTag(uid))) {
-    const request = socket.deserializeAttachment() as SyncRequest | null
+    const request = waitingRequest(socket)
     if (request && deviceId !== undefined && request.deviceId !== deviceId) continue
     // Emptied, since what ends them may wake their user too: nothing can be sent on a closed socket.
     socket.serializeAttachment(null)
@@ -81,7 +112,10 @@ export function dropWaiters(hub: HubContext, uid: number, deviceId?: string): vo
  * Refuses a sync of a device that was logged out: a Worker that held a poll over the logout comes back with the session
  * it had before. M_UNKNOWN_TOKEN.
  */
-export function requireCurrentDevice(hub: HubContext, { userId, deviceId, generation }: SyncRequest): void {
+export function requireCurrentDevice(
+  hub: HubContext,
+  { userId, deviceId, generation }: Pick<SyncRequest, 'userId' | 'deviceId' | 'generation'>,
+): void {
   if (deviceGeneration(hub, internUser(hub, userId), deviceId) === generation) return
   throw new MatrixError('M_UNKNOWN_TOKEN', 401, 'Unknown access token')
 }
@@ -92,15 +126,40 @@ export function requireCurrentDevice(hub: HubContext, { userId, deviceId, genera
  */
 export function pollSync(
   hub: HubContext,
-  request: SyncRequest,
+  request: SyncRequest | SlidingSyncRequest,
   accept: (socket: WebSocket, tag: string) => void,
 ): Response {
-  const plan = planSync(hub, request)
+  const plan = 'sliding' in request ? planSlidingSync(hub, request) : planSync(hub, request)
   if (!plan.idle) return Response.json(plan)
   const { 0: client, 1: server } = new WebSocketPair()
   const uid = internUser(hub, request.userId)
+  if ('sliding' in request) supersede(hub, uid, request)
   accept(server, waiterTag(uid))
-  server.serializeAttachment(request)
-  sendKeyCounts(hub, uid, request.deviceId, server)
+  attach(server, request)
+  if ('sliding' in request) server.send(`${idleMark}${JSON.stringify(plan)}`)
+  else sendKeyCounts(hub, uid, request.deviceId, server)
   return new Response(null, { status: 101, webSocket: client })
+}
+
+function attach(socket: WebSocket, request: SyncRequest | SlidingSyncRequest): void {
+  if (!('sliding' in request) || JSON.stringify(request).length <= largestAttachment) {
+    socket.serializeAttachment(request)
+    return
+  }
+  const { sliding, userId, deviceId, connId, setPresence } = request
+  const head: RequestHead = { sliding, userId, deviceId, connId, ...(setPresence ? { setPresence } : {}) }
+  socket.serializeAttachment(head)
+  largeRequests.set(socket, request)
+}
+
+// A connection has one request at a time: the earlier one has been given up by its client.
+function supersede(hub: HubContext, uid: number, { deviceId, connId }: SlidingSyncRequest): void {
+  for (const socket of hub.sockets(waiterTag(uid))) {
+    const earlier = waitingRequest(socket)
+    if (!earlier || !('sliding' in earlier)) continue
+    if (earlier.deviceId !== deviceId || earlier.connId !== connId) continue
+    socket.serializeAttachment(null)
+    socket.send(supersededMark)
+    socket.close(1000)
+  }
 }

@@ -84,6 +84,7 @@ import { listThreads, type ThreadsRequest } from './list-threads.ts'
 import { readRelations, type RelationsRequest } from './read-relations.ts'
 import { isEventInThread, type ThreadQuery } from './thread-of.ts'
 import { retire, type RetireRequest, upgradePlan, type UpgradeRequest } from './upgrade.ts'
+import { type RoomSlidingRequest, slidingSyncRoom } from './sliding-sync-room.ts'
 import { type RoomSyncRequest, syncRoom } from './sync-room.ts'
 
 export class Room extends DurableObject<Env> {
@@ -337,6 +338,11 @@ export class Room extends DurableObject<Env> {
   /** The room's part of a /sync answer as JSON text. */
   syncRoom(request: RoomSyncRequest): string {
     return syncRoom(this.#room, request)
+  }
+
+  /** The room's part of an answer of sliding sync as JSON text. */
+  slidingSyncRoom(request: RoomSlidingRequest): string {
+    return slidingSyncRoom(this.#room, request)
   }
 
   // Writing, on behalf of local users.

@@ -37,11 +37,17 @@ export interface RoomSyncRequest {
   readonly ignored: readonly string[]
 }
 
+export type TimelineRequest = Pick<
+  RoomSyncRequest,
+  'userId' | 'from' | 'to' | 'limit' | 'timeline' | 'joinedThroughout' | 'newlyJoined' | 'ignored'
+>
+
 // Bounds the work of one answer when a filter lets little through.
 const longestScan = 2000
 const scanStep = 100
 
-interface Timeline {
+/** The newest visible events of a range. */
+export interface Timeline {
   /** In the order of the room. */
   readonly events: readonly StoredEvent[]
   readonly limited: boolean
@@ -84,7 +90,11 @@ function renderer(
   }
 }
 
-function readTimeline(room: RoomContext, request: RoomSyncRequest): Timeline {
+/** Reads the newest events of a range that a user may see. */
+export function readTimeline(
+  room: RoomContext,
+  request: TimelineRequest,
+): Timeline {
   const { to, limit } = request
   // Below a gap, events are missing: the timeline begins above it, and pagination fills it.
   const gap = highestGap(room, (request.from ?? 0) + 1, to)
@@ -115,7 +125,7 @@ function readTimeline(room: RoomContext, request: RoomSyncRequest): Timeline {
 }
 
 // State is shown whoever sent it: without it the room cannot be understood.
-function isIgnored({ ignored }: RoomSyncRequest, { event }: StoredEvent): boolean {
+function isIgnored({ ignored }: TimelineRequest, { event }: StoredEvent): boolean {
   return event.state_key === undefined && ignored.includes(event.sender)
 }
 
