@@ -53,6 +53,8 @@ async function serve(pushes: Pushes, pusher: Pusher): Promise<void> {
   pushes.active += 1
   pushes.activeFailing += failing
   pusher.busy = true
+  // The next one is served from here: thousands of them with nothing left to say must not lie on one stack.
+  await Promise.resolve()
   try {
     const push = nextWanted(pushes, pusher)
     if (push) await send(pushes, pusher, push)

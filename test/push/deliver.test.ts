@@ -200,8 +200,8 @@ describe('a gateway that is down', () => {
     wasQueued(pushes, alive)
     markReady(pushes, alive)
     pump(pushes)
+    await vi.waitFor(() => expect(told.at(-1)?.url).toBe('https://alive'))
     expect(hanging).toHaveLength(2)
-    expect(told.at(-1)?.url).toBe('https://alive')
     while (pushes.active > 0) {
       hanging.splice(0).forEach((settle) => settle())
       await new Promise((resolve) => setTimeout(resolve, 0))
@@ -273,6 +273,23 @@ describe('a gateway that answers', () => {
     await push(addPusher('a'), 1)
     expect(pushersOf(pushes, uid)).toHaveLength(2)
   })
+})
+
+it('thousands of pushers whose users have read everything are done with one after the other', async () => {
+  answer = down
+  const pusher = addPusher('a')
+  await failFor(pusher, 1)
+  const others = Array.from({ length: 10_000 }, (_, i): Pusher => ({ ...pusher, id: i + 2, retryAt: 0 }))
+  for (const other of others) {
+    queuePush(pushes, other, { position: 1, ts: clock, rid: 1, roomPosition: 1, notification: {} })
+  }
+  pushes.pushers.set(uid, others)
+  told = []
+  read = 1
+  resume(pushes)
+  await whenIdle(pushes)
+  expect(told).toEqual([])
+  expect(others.every(({ waiting, busy }) => waiting === 0 && !busy)).toBe(true)
 })
 
 describe('after a crash', () => {
