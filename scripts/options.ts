@@ -77,6 +77,13 @@ const options: readonly Option[] = [
         ? undefined
         : 'server names with commas between them',
   },
+  {
+    name: 'sender-back-off',
+    value: 'SECONDS',
+    help: 'how long a server that cannot be reached is left alone at first; doubled with each further try',
+    default: vars.SENDER_BACK_OFF_SECONDS,
+    check: (text) => (isInteger(text, 1, 86_400) ? undefined : 'a number of seconds'),
+  },
   { name: 'data', value: 'FOLDER', help: 'where all data is kept', default: './data', check: nonEmpty },
   {
     name: 'registration',
@@ -179,6 +186,7 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     UNAUTHENTICATED_MEDIA: value('unauthenticated-media'),
     KEY_NOTARIES: value('key-notaries'),
     PRESENCE: value('presence'),
+    SENDER_BACK_OFF_SECONDS: value('sender-back-off'),
     REGISTRATION_SHARED_SECRET: value('registration-shared-secret'),
     TURN_URIS: value('turn-uris'),
     TURN_SHARED_SECRET: value('turn-shared-secret'),
