@@ -1,8 +1,7 @@
 // Two users of an unmodified matrix-js-sdk chat over HTTP on the server that `npm start` starts, through a kill -9 of it.
-// The tests are one story: each goes on where the one before it ended.
 
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { after, before } from 'node:test'
 import {
   Direction,
   EventType,
@@ -16,9 +15,10 @@ import {
   type RoomMember,
 } from 'matrix-js-sdk'
 import { Burst } from './burst.ts'
+import { chapter } from './chapter.ts'
 import { startServer, type Server } from './launcher.ts'
 import { logIn, register, roomOf, startSyncing, until, within, type Person } from './person.ts'
-import { keepSdkLog, showSdkLog } from './sdk-log.ts'
+import { keepSdkLog } from './sdk-log.ts'
 
 let server: Server
 let alice: Person
@@ -35,23 +35,6 @@ after(async () => {
   for (const person of [alice, bob]) person?.client.stopClient()
   await server?.remove()
 })
-
-let failed: string | undefined
-
-/** A test that needs all those before it. */
-function chapter(name: string, run: () => Promise<void>, timeout = 60_000): void {
-  void test(name, { timeout }, async () => {
-    assert(failed === undefined, `not tried, because this failed: ${failed}`)
-    failed = name
-    try {
-      await run()
-      failed = undefined
-    } catch (error) {
-      showSdkLog()
-      throw error
-    }
-  })
-}
 
 /** Waits until someone's sync has brought them an event. */
 function received(person: Person, eventId: string): Promise<MatrixEvent> {

@@ -13,6 +13,8 @@ export interface Server {
   readonly pid: () => number | undefined
   /** Kills the whole process group at once, without time to tidy up, as a power failure would. */
   readonly kill: () => Promise<void>
+  /** Asks it to end, and waits until it has. */
+  readonly stop: () => Promise<void>
   /** Starts it again on the same data and port. */
   readonly restart: () => Promise<void>
   /** Ends what is left and removes the data. */
@@ -50,6 +52,9 @@ export async function startServer(further: Readonly<Record<string, string>> = {}
     pid: () => launched.child.pid,
     async kill() {
       await launched.end('SIGKILL', 'group')
+    },
+    async stop() {
+      await launched.end('SIGTERM')
     },
     async restart() {
       launched = await launch(args)

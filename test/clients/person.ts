@@ -1,10 +1,11 @@
-// A user with an unmodified matrix-js-sdk, without encryption. The SDK may contact 127.0.0.1 and nothing else.
+// A user with an unmodified matrix-js-sdk. The SDK may contact 127.0.0.1 and nothing else.
 
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   ClientEvent,
   createClient,
+  type ICreateClientOpts,
   MatrixError,
   SyncState,
   type MatrixClient,
@@ -17,8 +18,15 @@ export interface Person {
   readonly client: MatrixClient
 }
 
+/** What the SDK is made with, besides the session. */
+export type ClientOptions = Pick<ICreateClientOpts, 'cryptoCallbacks' | 'fetchFn'>
+
 /** Registers by user-interactive authentication: asks which stages there are, then goes through `m.login.dummy`. */
-export async function register(baseUrl: string, username: string): Promise<Person> {
+export async function register(
+  baseUrl: string,
+  username: string,
+  options: ClientOptions = {},
+): Promise<Person> {
   const account = { username, password: `correct horse of ${username}` }
   const stranger = createClient({ baseUrl, fetchFn: localFetch })
   const refusal: unknown = await stranger.registerRequest(account).then(
@@ -34,18 +42,19 @@ export async function register(baseUrl: string, username: string): Promise<Perso
     `no m.login.dummy among the flows ${JSON.stringify(flows)}`,
   )
   const answer = await stranger.registerRequest({ ...account, auth: { type: 'm.login.dummy', session } })
-  return person(baseUrl, account.password, answer)
+  return person(baseUrl, account.password, answer, options)
 }
 
 /** Logs in with the password: one more device of the same user. */
-export async function logIn(baseUrl: string, { userId, password }: Person): Promise<Person> {
+export async function logIn(
+  baseUrl: string,
+  { userId, password }: Person,
+  options: ClientOptions = {},
+): Promise<Person> {
   const stranger = createClient({ baseUrl, fetchFn: localFetch })
   const identifier = { type: 'm.id.user', user: userId }
-  return person(
-    baseUrl,
-    password,
-    await stranger.loginRequest({ type: 'm.login.password', identifier, password }),
-  )
+  const answer = await stranger.loginRequest({ type: 'm.login.password', identifier, password })
+  return person(baseUrl, password, answer, options)
 }
 
 interface Session {
@@ -54,14 +63,15 @@ interface Session {
   readonly device_id?: string
 }
 
-function person(baseUrl: string, password: string, session: Session): Person {
+function person(baseUrl: string, password: string, session: Session, options: ClientOptions): Person {
   const { user_id: userId, access_token: accessToken, device_id: deviceId } = session
   assert(accessToken !== undefined && deviceId !== undefined, `no session: ${Object.keys(session).join()}`)
-  const client = createClient({ baseUrl, userId, accessToken, deviceId, fetchFn: localFetch })
+  const client = createClient({ baseUrl, userId, accessToken, deviceId, fetchFn: localFetch, ...options })
   return { userId, password, client }
 }
 
-const localFetch: typeof fetch = async (input, init) => {
+/** Fetch that goes to 127.0.0.1 and nowhere else. */
+export const localFetch: typeof fetch = async (input, init) => {
   const { hostname } = new URL(input instanceof Request ? input.url : input)
   assert.equal(hostname, '127.0.0.1', `the SDK wants to contact ${hostname}`)
   return await fetch(input, init)
@@ -87,15 +97,17 @@ export function roomOf({ client, userId }: Person, roomId: string): Room {
 
 const patience = 20_000
 
+type Attempt<T> = T | undefined | null | false
+
 /** Waits until the check gives something. Fails, naming what it waited for, when that takes too long. */
 export async function until<T>(
   what: string,
-  check: () => T | undefined | null | false,
+  check: () => Attempt<T> | Promise<Attempt<T>>,
   milliseconds = patience,
 ): Promise<T> {
   const deadline = Date.now() + milliseconds
   for (;;) {
-    const found = check()
+    const found = await check()
     if (found !== undefined && found !== null && found !== false) return found
     assert(Date.now() < deadline, `waited ${milliseconds / 1000} s in vain for ${what}`)
     await sleep(20)
