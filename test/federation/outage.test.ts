@@ -13,8 +13,6 @@ import { newClient, roomClient, type RoomClient } from '../support/room-client.t
 import { pagedEvents, stateIds } from '../support/room-copies.ts'
 
 const authority = makeAuthority()
-/** What was in the rooms before both were. */
-const setUp = new Set<string>()
 const vars = { SENDER_BACK_OFF_SECONDS: '2' }
 
 let dataDir: string
@@ -72,12 +70,7 @@ async function restart(): Promise<void> {
 async function sharedRoom(): Promise<string> {
   const roomId = await alice.createRoom({ preset: 'public_chat', room_version: '11' })
   await bob.done('POST', `/join/${encodeURIComponent(roomId)}?server_name=${one.serverName}`, {})
-  for (const user of [alice, bob]) for (const id of await pagedEvents(user, roomId)) setUp.add(id)
   return roomId
-}
-
-async function saidSince(user: RoomClient, roomId: string): Promise<string[]> {
-  return (await pagedEvents(user, roomId)).filter((id) => !setUp.has(id))
 }
 
 /** Sends so many messages, some at a time. What is not acknowledged is left out. */
@@ -100,7 +93,7 @@ async function burst(user: RoomClient, roomId: string, size: number, acknowledge
 async function expectSame(roomId: string, expected: readonly string[]): Promise<void> {
   const until = performance.now() + 60_000
   for (;;) {
-    const [ofAlice, ofBob] = [await saidSince(alice, roomId), await saidSince(bob, roomId)]
+    const [ofAlice, ofBob] = [await pagedEvents(alice, roomId), await pagedEvents(bob, roomId)]
     const done = ofAlice.join() === ofBob.join() && expected.every((id) => ofBob.includes(id))
     if (done) break
     if (performance.now() > until) {
