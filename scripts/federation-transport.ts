@@ -196,10 +196,16 @@ function send(
       failed(new Error(`${host} is no public address`))
       return
     }
-    const request = httpsRequest({ ...options, agent, lookup: lookupAllowed }, answered)
-    request.setTimeout(idleMs, () => request.destroy(new Error('no answer')))
-    request.once('error', failed)
-    request.end(body)
+    const attempt = () => {
+      const request = httpsRequest({ ...options, agent, lookup: lookupAllowed }, answered)
+      request.setTimeout(idleMs, () => request.destroy(new Error('no answer')))
+      // The other end closes connections that were idle, perhaps just now: that says nothing of the server. GET and PUT do
+      // the same twice as once.
+      const isHarmless = () => request.reusedSocket && options.method !== 'POST'
+      request.once('error', (error) => (isHarmless() && isReset(error) ? attempt() : failed(error)))
+      request.end(body)
+    }
+    attempt()
   })
 }
 
@@ -281,6 +287,10 @@ function picked(headers: IncomingHttpHeaders, names: readonly string[]): Record<
       return typeof value === 'string' ? [[name, value]] : []
     }),
   )
+}
+
+function isReset(error: Error): boolean {
+  return 'code' in error && error.code === 'ECONNRESET'
 }
 
 function isConnectFailure(error: unknown): boolean {

@@ -76,6 +76,35 @@ test('a request arrives as it was sent, and so does the answer', async () => {
   expect(Object.keys(echo.headers).filter((name) => /^x-hearth|cookie/.test(name))).toEqual([])
 })
 
+describe('a connection that the other server closes when it is used again', () => {
+  let seen: unknown[]
+  beforeEach(() => {
+    seen = []
+    const used = new WeakSet()
+    target.route('/_matrix/closing', (request, response) => {
+      seen.push(request.method)
+      if (used.has(request.socket)) request.socket.destroy()
+      used.add(request.socket)
+      response.end('{}')
+    })
+  })
+
+  test('is replaced by a new one', async () => {
+    const send = await transport()
+    const request = { uri: '/_matrix/closing', method: 'PUT', body: '{}' }
+    for (let i = 0; i < 2; i += 1) expect((await send(target.serverName, request)).status).toBe('200')
+    expect(seen).toEqual(['PUT', 'PUT', 'PUT'])
+  })
+
+  test('fails what must not be done twice', async () => {
+    const send = await transport()
+    const request = { uri: '/_matrix/closing', method: 'POST', body: '{}' }
+    expect((await send(target.serverName, request)).status).toBe('200')
+    expect((await send(target.serverName, request)).status).toBeUndefined()
+    expect(seen).toEqual(['POST', 'POST'])
+  })
+})
+
 describe('the way', () => {
   test('leads through the well-known document, asked for once', async () => {
     web.answer('/.well-known/matrix/server', () => ({ 'm.server': target.serverName }))
