@@ -64,7 +64,10 @@ export function planSlidingSync(hub: HubContext, request: SlidingSyncRequest): S
     return idlePlan(hub, uid, request, wanted.counts, log)
   }
   const state = changed || !request.pos ? keepSent(hub, uid, request, next) : request.pos.state
-  if (left === 0) rememberLook(hub, uid, request, { state, from: upTo, upTo, counts: wanted.counts })
+  // Messages to the device come again until they are acknowledged.
+  if (left === 0 && !extensions.toDevice?.events.length) {
+    rememberLook(hub, uid, request, { state, from: upTo, upTo, counts: wanted.counts })
+  }
   return {
     idle: false,
     next: { state, log: upTo, ephemeral: ephemeralSequence(hub) },
