@@ -74,7 +74,22 @@ interface Placed {
 function headsAfter(room: RoomContext, { status, prev }: Appending, eid: number): readonly number[] {
   const heads = forwardExtremities(room)
   if (status !== eventStatus.accepted) return heads
-  return [...heads.filter((head) => !prev.includes(head)), eid]
+  const covered = coveredBy(room, prev)
+  return [...heads.filter((head) => !covered.has(head)), eid]
+}
+
+// Bounds the walk over what a server of bad will had soft-failed.
+const mostCovered = 1000
+
+/** What an event builds upon: its parents, and what is below those of them that never became extremities themselves. */
+function coveredBy(room: RoomContext, prev: readonly number[]): ReadonlySet<number> {
+  const covered = new Set(prev)
+  for (const eid of covered) {
+    if (covered.size > mostCovered) break
+    const parent = eventByEid(room, eid)
+    if (parent.status !== eventStatus.accepted) for (const below of parent.prev) covered.add(below)
+  }
+  return covered
 }
 
 function insert(room: RoomContext, appending: Appending, { eid, slot, before, heads }: Placed): void {
