@@ -7,6 +7,7 @@ import type { ExtensionNews } from '../hub/sliding-sync-extensions.ts'
 import type { SlidingSyncRequest } from '../hub/sliding-sync-request.ts'
 import type { SlidingRoom } from '../hub/sliding-sync-room.ts'
 import type { SlidingPlan } from '../hub/sliding-sync.ts'
+import type { JsonObject } from '../matrix/json.ts'
 import type { RequiredState } from '../matrix/required-state.ts'
 import { slidingNews } from './sliding-sync-news.ts'
 
@@ -45,7 +46,7 @@ async function renderRoom(
   const parts = [
     ...(room.initial ? ['"initial":true'] : []),
     ...common(form, room),
-    ...(room.stripped ? [strippedState(form, room.stripped)] : []),
+    ...(room.stripped ? [strippedState(form, room, room.stripped)] : []),
     ...(text === '' ? [] : [text]),
   ]
   return `${JSON.stringify(room.roomId)}:{${parts.join()}}`
@@ -64,8 +65,18 @@ function common(form: SlidingForm, room: SlidingRoom): string[] {
   return parts
 }
 
-function strippedState(form: SlidingForm, stripped: SlidingRoom['stripped']): string {
-  return `"${form === 'accepted' ? 'stripped_state' : 'invite_state'}":${JSON.stringify(stripped)}`
+// Deployed clients take rooms with stripped state for invites: the end of one is the one event that they see of the room.
+function strippedState(
+  form: SlidingForm,
+  { membership }: SlidingRoom,
+  stripped: readonly JsonObject[],
+): string {
+  const events = JSON.stringify(stripped)
+  if (form === 'accepted') return `"stripped_state":${events}`
+  const offered = membership === 'invite' || membership === 'knock'
+  return offered
+    ? `"invite_state":${events}`
+    : `"required_state":${events},"timeline":${events},"limited":false,"num_live":0`
 }
 
 async function renderPart(

@@ -21,8 +21,8 @@ export type SlidingWishes = Pick<SlidingSyncRequest, 'required' | 'lists' | 'sub
 
 const mostLists = 100
 const mostSubscriptions = 100
-// What waits with a request is bounded.
-const longestWishes = 48 * 1024
+// A request that waits goes to the Hub in a header.
+const longestWishes = 96 * 1024
 
 const whole = v.pipe(v.number(), v.integer(), v.minValue(0))
 const strings = v.nullish(v.array(v.string()))
@@ -273,7 +273,7 @@ function roomExtension<K extends 'accountData' | 'receipts' | 'typing'>(
 function bounded(wishes: SlidingWishes): SlidingWishes {
   if (wishes.lists.length > mostLists)
     throw new MatrixError('M_INVALID_PARAM', 400, 'lists has too many lists')
-  if (JSON.stringify(wishes).length > longestWishes) {
+  if (encodeURIComponent(JSON.stringify(wishes)).length > longestWishes) {
     throw new MatrixError('M_TOO_LARGE', 413, 'lists and room_subscriptions ask for too much')
   }
   return wishes

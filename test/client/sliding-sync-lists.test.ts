@@ -342,7 +342,7 @@ describe('the accepted form', () => {
       refusal(400, 'M_MISSING_PARAM'),
     )
     expect(await alice.accepted({ pos: 'nonsense' })).toEqual(refusal(400, 'M_UNKNOWN_POS'))
-    const large = { timeline_limit: 1, required_state: { include: [{ type: 'x'.repeat(60_000) }] } }
+    const large = { timeline_limit: 1, required_state: { include: [{ type: 'x'.repeat(100_000) }] } }
     expect(await alice.accepted({ lists: { a: large } })).toEqual(refusal(413, 'M_TOO_LARGE'))
     for (const value of [[1], 'x', { timeline_limit: -1, required_state: [] }, { timeline_limit: 1.5 }]) {
       const answer = await alice.deployed({ lists: { a: value } })
