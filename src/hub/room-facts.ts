@@ -14,20 +14,11 @@ interface FactsRow {
 const plain: RoomFacts = { encrypted: false }
 
 /** What is known of a room. */
-export function factsOf(hub: HubContext, rid: number): RoomFacts {
+function factsOf(hub: HubContext, rid: number): RoomFacts {
   const row = hub.sql
     .exec<FactsRow>('SELECT room_type, encrypted, children FROM room_facts WHERE rid = ?', rid)
     .toArray()[0]
   return row ? asFacts(row) : plain
-}
-
-/** What is known of all rooms that a user has to do with, by their numbers; plain rooms are left out. */
-export function factsByRoom(hub: HubContext, uid: number): Map<number, RoomFacts> {
-  const rows = hub.sql.exec<FactsRow & { readonly rid: number }>(
-    `SELECT room_facts.* FROM user_room JOIN room_facts USING (rid) WHERE user_room.uid = ?`,
-    uid,
-  )
-  return new Map([...rows].map((row) => [row.rid, asFacts(row)]))
 }
 
 /** Keeps what a room tells of itself. Writes only what is new. */

@@ -38,14 +38,7 @@ interface StoredState {
   readonly a: boolean
 }
 
-type ConnectionRow = {
-  generation: number
-  used: number
-  acked: number
-  acked_state: string
-  sent: number | null
-  sent_state: string | null
-}
+type ConnectionRow = { generation: number; used: number; acked: number; sent: number | null }
 
 const flag = { isDm: 1, receipts: 2, accountData: 4 }
 
@@ -65,13 +58,33 @@ export function sentAt(hub: HubContext, uid: number, request: SlidingSyncRequest
   const { pos } = request
   if (!pos) return nothingSent
   const row = readRow(hub, uid, request)
-  const text = row && stateIn(row, pos.state)
-  if (!row || text === undefined || row.generation !== request.generation || pos.log > hub.position) {
-    throw unknownPosition()
-  }
+  const known = row && row.generation === request.generation && pos.log <= hub.position
+  if (!known || (pos.state !== row.acked && pos.state !== row.sent)) throw unknownPosition()
   // So that a connection in use outlives others; not with every request, for rows cost.
   if (hub.now() - row.used > dayMs) touch(hub, uid, request)
-  return decode(text)
+  const remembered = states(hub).get(pos.state)
+  if (remembered) return remembered
+  const text = readState(hub, uid, request, pos.state)
+  if (text === undefined) throw unknownPosition()
+  return remember(hub, pos.state, decode(text))
+}
+
+const caches = new WeakMap<HubContext, Map<number, SentState>>()
+const rememberedStates = 100
+
+/** The states last used, by their names. */
+function states(hub: HubContext): Map<number, SentState> {
+  const known = caches.get(hub) ?? new Map<number, SentState>()
+  caches.set(hub, known)
+  return known
+}
+
+function remember(hub: HubContext, name: number, state: SentState): SentState {
+  const known = states(hub)
+  known.set(name, state)
+  const [oldest] = known.keys()
+  if (known.size > rememberedStates && oldest !== undefined) known.delete(oldest)
+  return state
 }
 
 function unknownPosition(): MatrixError {
@@ -81,7 +94,7 @@ function unknownPosition(): MatrixError {
 function readRow(hub: HubContext, uid: number, request: SlidingSyncRequest): ConnectionRow | undefined {
   return hub.sql
     .exec<ConnectionRow>(
-      `SELECT generation, used, acked, acked_state, sent, sent_state FROM sliding_connections
+      `SELECT generation, used, acked, sent FROM sliding_connections
        WHERE uid = ? AND device_id = ? AND conn_id = ?`,
       uid,
       request.deviceId,
@@ -90,9 +103,23 @@ function readRow(hub: HubContext, uid: number, request: SlidingSyncRequest): Con
     .toArray()[0]
 }
 
-function stateIn(row: ConnectionRow, state: number): string | undefined {
-  if (state === row.acked) return row.acked_state
-  return state === row.sent ? (row.sent_state ?? undefined) : undefined
+function readState(
+  hub: HubContext,
+  uid: number,
+  { deviceId, connId }: SlidingSyncRequest,
+  name: number,
+): string | undefined {
+  const row = hub.sql
+    .exec<{ state: string | null }>(
+      `SELECT CASE ?1 WHEN acked THEN acked_state WHEN sent THEN sent_state END AS state FROM sliding_connections
+       WHERE uid = ?2 AND device_id = ?3 AND conn_id = ?4`,
+      name,
+      uid,
+      deviceId,
+      connId,
+    )
+    .toArray()[0]
+  return row?.state ?? undefined
 }
 
 function touch(hub: HubContext, uid: number, { deviceId, connId }: SlidingSyncRequest): void {
@@ -115,8 +142,7 @@ export function keepSent(hub: HubContext, uid: number, request: SlidingSyncReque
   if (text.length > longestState) throw unknownPosition()
   const name = newName()
   const held = request.pos && (request.held ?? request.pos.state)
-  const row = held === undefined ? undefined : readRow(hub, uid, request)
-  const heldText = row && held !== undefined ? stateIn(row, held) : undefined
+  const heldText = held === undefined ? undefined : readState(hub, uid, request, held)
   if (held !== undefined && heldText === undefined) throw unknownPosition()
   if (held === undefined) makeRoom(hub, uid, request)
   hub.sql.exec(
@@ -133,6 +159,7 @@ export function keepSent(hub: HubContext, uid: number, request: SlidingSyncReque
     held === undefined ? null : name,
     held === undefined ? null : text,
   )
+  remember(hub, name, sent)
   return name
 }
 

@@ -5,7 +5,6 @@ import { isJsonObject, type JsonObject, objectProperty, stringProperty } from '.
 import { getAccountData, globalRid, roomAccountDataSince } from './account-data.ts'
 import type { HubContext } from './context.ts'
 import { findRoom, roomIdOf } from './interned.ts'
-import { factsByRoom } from './room-facts.ts'
 import type { RoomFacts } from './room-news.ts'
 import type { RoomListFilters } from './sliding-sync-request.ts'
 import type { UserRoom } from './sliding-sync-rooms.ts'
@@ -24,13 +23,10 @@ export function roomFilter(
   hub: HubContext,
   uid: number,
 ): (room: UserRoom, filters: RoomListFilters) => boolean {
-  const facts = once(() => factsByRoom(hub, uid))
   const tags = once(() => tagsByRoom(hub, uid))
   const spaces = once(() => joinedSpaces(hub, uid))
-  const factsOf = (room: UserRoom): RoomFacts =>
-    room.membership === 'invite' || room.membership === 'knock'
-      ? strippedFacts(room.stripped)
-      : (facts().get(room.rid) ?? { encrypted: false })
+  const factsOf = (room: UserRoom): Pick<RoomFacts, 'type' | 'encrypted'> =>
+    room.membership === 'invite' || room.membership === 'knock' ? strippedFacts(room.stripped) : room
   return (room, filters) => {
     const { isDm, isEncrypted, isInvited, roomTypes, notRoomTypes } = filters
     if (isDm !== undefined && room.isDm !== isDm) return false

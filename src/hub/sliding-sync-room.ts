@@ -11,6 +11,7 @@ import type { EventNews } from './room-news.ts'
 import type { SentRoom } from './sliding-sync-connection.ts'
 import type { SlidingSyncRequest } from './sliding-sync-request.ts'
 import type { UserRoom, WantedRoom } from './sliding-sync-rooms.ts'
+import type { Wishes } from './sliding-sync-wishes.ts'
 import { simpleNews } from './sync.ts'
 import { roomWindow } from './sync-rooms.ts'
 import { type UnreadCounts, unreadCounts } from './unread.ts'
@@ -58,6 +59,7 @@ export interface RoomScope {
   readonly uid: number
   readonly request: SlidingSyncRequest
   readonly upTo: number
+  readonly wishes: Wishes
 }
 
 /** What a room comes to in an answer, and what the client has of it after that. */
@@ -126,12 +128,12 @@ function joinedUpdate(
   const { room } = wanted
   const window = room.newest > since ? roomWindow(hub, room.rid, since, upTo) : undefined
   const expand = wanted.timelineLimit > sent.timelineLimit
-  const more = asksMore(scope, wanted, sent)
+  const { same, more } = scope.wishes.compare(wanted.required, sent.required)
   const isNews = window !== undefined && window.from < window.to
   const range = isNews ? window : { from: liveEnd(scope, room), to: liveEnd(scope, room) }
   if (isNews || expand || more) {
     const news = isNews && !expand && !more ? simpleNews(hub, room.rid, range.from, range.to) : undefined
-    const given = sameWishes(scope, wanted, sent) ? {} : { given: sent.required }
+    const given = same ? {} : { given: sent.required }
     const gap = isNews && isLongerThan(scope, room.rid, since, wanted.timelineLimit)
     return update(scope, wanted, gap ? undefined : sent, {
       part: {
@@ -153,12 +155,12 @@ function update(
   sent: SentRoom | undefined,
   news: Partial<Pick<SlidingRoom, 'part' | 'stripped' | 'initial' | 'telling'>> & { kept?: SentRoom },
 ): RoomUpdate {
-  const { hub, uid, request, upTo } = scope
+  const { hub, uid, upTo } = scope
   const { kept, ...told } = news
   const joined = room.membership === 'join'
   const initial = told.initial ?? false
   // Only what was told goes into the record: a flag alone says nothing about state.
-  const wishes = told.part || !kept ? wishesOf(request, required) : kept.required
+  const wishes = told.part || !kept ? scope.wishes.of(required, (kept ?? sent)?.required) : kept.required
   return {
     room: {
       rid: room.rid,
@@ -232,29 +234,4 @@ function isLongerThan({ hub, upTo }: RoomScope, rid: number, since: number, limi
     limit,
   )
   return rows.toArray().length > 0
-}
-
-function wishesOf({ required }: SlidingSyncRequest, places: readonly number[]): readonly RequiredState[] {
-  return places.flatMap((place) => required[place] ?? [])
-}
-
-function sameWishes({ request }: RoomScope, { required }: WantedRoom, sent: SentRoom): boolean {
-  return JSON.stringify(wishesOf(request, required)) === JSON.stringify(sent.required)
-}
-
-/** Whether state is wanted that the client was not given before. */
-function asksMore({ request }: RoomScope, { required }: WantedRoom, sent: SentRoom): boolean {
-  const given = new Set(sent.required.flatMap((one) => pieces(one)))
-  return wishesOf(request, required)
-    .flatMap((one) => pieces(one))
-    .some((piece) => !given.has(piece))
-}
-
-// Each pattern with what is left out of it: comparing these finds all that is new, and at worst asks for state again.
-function pieces({ include, exclude, lazyMembers }: RequiredState): string[] {
-  const rest = JSON.stringify(exclude)
-  return [
-    ...include.map((pattern) => `${JSON.stringify(pattern)} ${rest}`),
-    ...(lazyMembers ? [] : include.map((pattern) => `members ${JSON.stringify(pattern)} ${rest}`)),
-  ]
 }

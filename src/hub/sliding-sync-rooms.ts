@@ -21,6 +21,9 @@ export interface UserRoom {
   /** Stripped state as JSON text, for invites and knocks; for a room elsewhere also the event that ended one. */
   readonly stripped: string | null
   readonly isDm: boolean
+  /** What this shard knows of the room; absent for plain rooms. */
+  readonly type?: string
+  readonly encrypted: boolean
 }
 
 /** A room that is asked for, and what of it: the superset of all that asks for it. */
@@ -51,6 +54,8 @@ interface RoomRow {
   readonly by_other: number
   readonly forgotten: number
   readonly newest: number | null
+  readonly room_type: string | null
+  readonly encrypted: number | null
   readonly [column: string]: SqlStorageValue
 }
 
@@ -64,9 +69,9 @@ export function wantedRooms(
   const direct = directRooms(hub, uid)
   const rows = hub.sql
     .exec<RoomRow>(
-      `SELECT rid, membership, log_pos, room_pos, stripped, by_other, forgotten,
+      `SELECT user_room.rid, membership, log_pos, room_pos, stripped, by_other, forgotten, room_type, encrypted,
          (SELECT max(pos) FROM log WHERE log.rid = user_room.rid) AS newest
-       FROM user_room WHERE uid = ?`,
+       FROM user_room LEFT JOIN room_facts USING (rid) WHERE uid = ?`,
       uid,
     )
     .toArray()
@@ -109,6 +114,8 @@ function userRoom(row: RoomRow, direct: ReadonlySet<number>): ListedRoom {
     newest: membership === 'join' ? (row.newest ?? row.log_pos) : row.log_pos,
     stripped: row.stripped,
     isDm: direct.has(rid),
+    ...(row.room_type === null ? {} : { type: row.room_type }),
+    encrypted: row.encrypted === 1,
     byThemselves: gone && row.by_other === 0,
   }
 }

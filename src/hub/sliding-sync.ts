@@ -14,6 +14,7 @@ import type { SlidingPosition } from './sliding-sync-position.ts'
 import type { SlidingSyncRequest } from './sliding-sync-request.ts'
 import { asksRoom, type RoomScope, roomUpdate, type SlidingRoom } from './sliding-sync-room.ts'
 import { type WantedRooms, wantedRooms } from './sliding-sync-rooms.ts'
+import { wishesOf } from './sliding-sync-wishes.ts'
 
 export interface SlidingPlan {
   /** Nothing to tell: the client may wait. */
@@ -39,7 +40,11 @@ export function planSlidingSync(hub: HubContext, request: SlidingSyncRequest): S
   const sent = sentAt(hub, uid, request)
   const upTo = hub.position
   const wanted = wantedRooms(hub, uid, request, sent)
-  const { rooms, updates, caughtUp, left } = roomUpdates({ hub, uid, request, upTo }, sent, wanted)
+  const { rooms, updates, caughtUp, left } = roomUpdates(
+    { hub, uid, request, upTo, wishes: wishesOf(request) },
+    sent,
+    wanted,
+  )
   const extensions = extensionNews({
     hub,
     uid,
