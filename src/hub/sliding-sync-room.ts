@@ -130,23 +130,27 @@ function joinedUpdate(
   const expand = wanted.timelineLimit > sent.timelineLimit
   const { same, more } = scope.wishes.compare(wanted.required, sent.required)
   const isNews = window !== undefined && window.from < window.to
-  const range = isNews ? window : { from: liveEnd(scope, room), to: liveEnd(scope, room) }
-  if (isNews || expand || more) {
-    const news = isNews && !expand && !more ? simpleNews(hub, room.rid, range.from, range.to) : undefined
-    const given = same ? {} : { given: sent.required }
-    const gap = isNews && isLongerThan(scope, room.rid, since, wanted.timelineLimit)
-    return update(scope, wanted, gap ? undefined : sent, {
-      part: {
-        ...part(scope, wanted, range),
-        joinedThroughout: true,
-        expand,
-        ...given,
-        ...(news ? { news } : {}),
-      },
-      kept: sent,
-    })
+  if (!isNews && !expand && !more) {
+    return room.isDm === sent.isDm ? undefined : update(scope, wanted, sent, { kept: sent, telling: true })
   }
-  return room.isDm === sent.isDm ? undefined : update(scope, wanted, sent, { kept: sent, telling: true })
+  const range = isNews ? window : quietRange(scope, room)
+  const news = isNews && !expand && !more ? simpleNews(hub, room.rid, range.from, range.to) : undefined
+  const gap = isNews && isLongerThan(scope, room.rid, since, wanted.timelineLimit)
+  return update(scope, wanted, gap ? undefined : sent, {
+    part: {
+      ...part(scope, wanted, range),
+      joinedThroughout: true,
+      expand,
+      ...(same ? {} : { given: sent.required }),
+      ...(news ? { news } : {}),
+    },
+    kept: sent,
+  })
+}
+
+function quietRange(scope: RoomScope, room: UserRoom): { readonly from: number; readonly to: number } {
+  const end = liveEnd(scope, room)
+  return { from: end, to: end }
 }
 
 function update(
