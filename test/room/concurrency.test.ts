@@ -81,7 +81,7 @@ describe('a server that is killed in the middle of a burst of sends', () => {
       if (eventId !== undefined) acknowledged.push(eventId)
     })
     while (acknowledged.length < 20) await new Promise((resolve) => setTimeout(resolve, 1))
-    await server.stop()
+    await server.kill()
     await Promise.all(sends)
     expect(acknowledged.length).toBeGreaterThanOrEqual(20)
 
