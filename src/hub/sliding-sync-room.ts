@@ -10,7 +10,7 @@ import { roomIdOf } from './interned.ts'
 import type { EventNews } from './room-news.ts'
 import type { SentRoom } from './sliding-sync-connection.ts'
 import type { SlidingSyncRequest } from './sliding-sync-request.ts'
-import type { UserRoom, WantedRoom } from './sliding-sync-rooms.ts'
+import { strippedStateOf, type UserRoom, type WantedRoom } from './sliding-sync-rooms.ts'
 import type { Wishes } from './sliding-sync-wishes.ts'
 import { simpleNews } from './sync.ts'
 import { roomWindow } from './sync-rooms.ts'
@@ -94,7 +94,7 @@ function membershipUpdate(
 ): RoomUpdate {
   const { room } = wanted
   if (room.membership === 'invite' || room.membership === 'knock') {
-    return update(scope, wanted, sent, { stripped: strippedOf(room), initial: true })
+    return update(scope, wanted, sent, { stripped: strippedStateOf(room), initial: true })
   }
   if (room.membership === 'join') {
     const to = liveEnd(scope, room)
@@ -102,7 +102,7 @@ function membershipUpdate(
   }
   // The end of an invite or a knock in a room that is elsewhere.
   if (room.stripped !== null)
-    return update(scope, wanted, sent, { stripped: strippedOf(room), initial: true })
+    return update(scope, wanted, sent, { stripped: strippedStateOf(room), initial: true })
   const range = { ...leftRange(scope, room, since), to: room.roomPosition }
   return update(scope, wanted, sent, {
     part: part(scope, wanted, range),
@@ -207,11 +207,6 @@ function part(
 
 function liveEnd({ hub, upTo }: RoomScope, room: UserRoom): number {
   return roomWindow(hub, room.rid, 0, upTo)?.to ?? room.roomPosition
-}
-
-// Written by `applyMembership` and `applyRemoteMembership` alone.
-function strippedOf({ stripped }: UserRoom): JsonObject[] {
-  return stripped === null ? [] : (JSON.parse(stripped) as JsonObject[])
 }
 
 /** Whether the user was joined at a position of the log, after which their membership changed. */

@@ -2,9 +2,11 @@
 // Specification: MSC4186 (simplified sliding sync), "Lists and subscriptions".
 
 import type { RoomId } from '../matrix/event.ts'
+import type { JsonObject } from '../matrix/json.ts'
 import type { HubContext } from './context.ts'
 import { findRoom } from './interned.ts'
 import type { SentRoom, SentState } from './sliding-sync-connection.ts'
+import { shownInvites } from './shown-invites.ts'
 import { directRooms, roomFilter } from './sliding-sync-filters.ts'
 import type { SlidingSyncRequest } from './sliding-sync-request.ts'
 
@@ -75,7 +77,9 @@ export function wantedRooms(
       uid,
     )
     .toArray()
+  const shows = shownInvites(hub, uid)
   const rooms = rows
+    .filter((row) => row.membership !== 'invite' || shows(strippedStateOf(row)))
     .filter((row) => isKnown(hub, uid, row, sent.rooms.get(row.rid), request.pos?.log))
     .map((row) => userRoom(row, direct))
   const wanted = new Map<number, WantedRoom>()
@@ -118,6 +122,12 @@ function userRoom(row: RoomRow, direct: ReadonlySet<number>): ListedRoom {
     encrypted: row.encrypted === 1,
     byThemselves: gone && row.by_other === 0,
   }
+}
+
+/** The stripped state of an invite or a knock. */
+export function strippedStateOf({ stripped }: Pick<UserRoom, 'stripped'>): JsonObject[] {
+  // Written by `applyMembership` and `applyRemoteMembership` alone.
+  return stripped === null ? [] : (JSON.parse(stripped) as JsonObject[])
 }
 
 /** Whether the user may be told of the room at all. */

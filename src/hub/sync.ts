@@ -2,8 +2,7 @@
 // itself. The Worker renders it (client/sync.ts); rooms are asked only where the newest events in memory do not do.
 // Specification: client-server API, "Syncing".
 
-import type { RoomId, UserId } from '../matrix/event.ts'
-import { parseUserId } from '../matrix/identifiers.ts'
+import type { RoomId } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import {
   type AccountData,
@@ -15,12 +14,12 @@ import type { HubContext } from './context.ts'
 import { internUser, roomIdOf } from './interned.ts'
 import { deviceListsSince, type DeviceLists } from './device-lists.ts'
 import { ephemeralSequence } from './ephemeral.ts'
-import { invitePermissionOf } from './invite-permission.ts'
 import { keyCounts, type KeyCounts } from './one-time-keys.ts'
 import { presenceSince, type PresenceEvent } from './presence.ts'
 import { receiptsIn, receiptsSince } from './receipts.ts'
 import { recentNews } from './recent-news.ts'
 import type { EventNews } from './room-news.ts'
+import { shownInvites } from './shown-invites.ts'
 import { changedRooms, positionOfRoom, type RoomChange } from './sync-rooms.ts'
 import type { SyncPosition, SyncRequest } from './sync-request.ts'
 import { typingSince } from './typing.ts'
@@ -115,6 +114,7 @@ function planUpTo(hub: HubContext, uid: number, request: SyncRequest, end: SyncP
   const scope: Scope = { hub, uid, request, since, upTo: end.log }
   const { changes, given } = withoutSurplus(hub, changedRooms(hub, uid, request, end.log))
   const ignored = ignoredUsers(hub, uid)
+  const shows = shownInvites(hub, uid)
   const { newlySeen, ...deviceLists } = request.since
     ? deviceListsSince(hub, uid, since, end.log, changes)
     : { ...noDeviceLists, newlySeen: [] }
@@ -131,7 +131,7 @@ function planUpTo(hub: HubContext, uid: number, request: SyncRequest, end: SyncP
     },
     join: joinedRooms(scope, changes),
     leave: leftRooms(scope, changes),
-    invite: shownInvites(scope, changes, ignored),
+    invite: offeredRooms(changes, 'invite').filter(({ stripped }) => shows(stripped)),
     knock: offeredRooms(changes, 'knock'),
     accountData: globalAccountDataSince(hub, uid, since, end.log),
     // Those whose device lists the client must fetch came into its sight, and their presence with them.
@@ -281,26 +281,4 @@ function offeredRooms(changes: readonly RoomChange[], membership: string): Offer
       // Written by `applyMembership` alone.
       stripped: stripped === null ? [] : (JSON.parse(stripped) as JsonObject[]),
     }))
-}
-
-// Invites by ignored users are not shown, nor those that the user does not want.
-function shownInvites(
-  { hub, uid, request }: Scope,
-  changes: readonly RoomChange[],
-  ignored: readonly string[],
-): OfferedRoom[] {
-  const invites = offeredRooms(changes, 'invite')
-  if (invites.length === 0) return invites
-  const permission = invitePermissionOf(hub, uid)
-  return invites.filter((room) => {
-    const inviter = inviterOf(room, request.userId)
-    if (inviter === undefined) return true
-    return !ignored.includes(inviter) && permission(inviter) === 'allow'
-  })
-}
-
-function inviterOf({ stripped }: OfferedRoom, userId: string): UserId | undefined {
-  const own = stripped.find((event) => event['type'] === 'm.room.member' && event['state_key'] === userId)
-  const sender = own?.['sender']
-  return typeof sender === 'string' ? parseUserId(sender) : undefined
 }

@@ -145,6 +145,25 @@ describe('answers that follow', () => {
     expect(texts((await waiting).rooms[roomId])).toEqual(['wake up'])
   })
 
+  it('end when the device is logged out, and a device of the same name knows nothing of them', async () => {
+    const { bob } = await pair()
+    const { pos } = await bob.sync(allRooms())
+    const waiting = bob.deployed(allRooms(), { pos, timeout: 20_000 })
+    await sleep(200)
+    await bob.done('POST', '/logout', {})
+    expect(await waiting).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
+    const login = await server.request<Record<string, string>>('POST', '/_matrix/client/v3/login', {
+      body: {
+        type: 'm.login.password',
+        identifier: { type: 'm.id.user', user: bob.userId },
+        password: `password of ${bob.userId.slice(1, bob.userId.indexOf(':'))}`,
+        device_id: bob.deviceId,
+      },
+    })
+    const again = slidingClient(server, { token: login.body['access_token'] ?? '' })
+    expect(await again.deployed(allRooms(), { pos })).toEqual(refusal(400, 'M_UNKNOWN_POS'))
+  })
+
   it('do not have what ignored users say, nor does it wake the client', async () => {
     const { alice, bob, roomId } = await pair()
     await bob.done('PUT', `/user/${bob.userId}/account_data/m.ignored_user_list`, {
@@ -321,5 +340,19 @@ describe('invites', () => {
     ])
     expect(rooms[roomId]?.required_state?.every(({ state_key: key }) => key === bob.userId)).toBe(true)
     expect(JSON.stringify(rooms)).not.toContain('private')
+  })
+
+  it('of ignored users are not shown, nor those that the user does not want', async () => {
+    const [alice, bob] = [await person(), await person()]
+    await bob.done('PUT', `/user/${bob.userId}/account_data/m.ignored_user_list`, {
+      ignored_users: { [alice.userId]: {} },
+    })
+    const roomId = await alice.createRoom({ invite: [bob.userId] })
+    const room_subscriptions = { [roomId]: { timeline_limit: 1, required_state: [] } }
+    const hidden = await bob.sync({ ...allRooms(), room_subscriptions })
+    expect(hidden).toMatchObject({ rooms: {}, lists: { all: { count: 0 } } })
+    await bob.done('PUT', `/user/${bob.userId}/account_data/m.ignored_user_list`, { ignored_users: {} })
+    const shown = await bob.sync({ ...allRooms(), room_subscriptions }, { pos: hidden.pos })
+    expect(Object.keys(shown.rooms)).toEqual([roomId])
   })
 })
