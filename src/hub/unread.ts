@@ -40,9 +40,8 @@ export function unreadCounts(hub: HubContext, uid: number, rid: number, upTo: nu
     // Everything from here on was read, or is folded.
     if (row.to_pos <= reads.room) break
     length += row.pos > kept.folded ? 1 : 0
-    if (row.notify === null) continue
-    // Written by `notifyOutcome` alone.
-    const { x, h, t = mainTimeline } = JSON.parse(row.notify) as NotifyOutcome
+    if (row.outcome === null) continue
+    const { x, h, t = mainTimeline } = row.outcome
     if (row.pos <= kept.folded && !again.has(t)) continue
     const read = reads.of(t)
     if (row.to_pos <= read) continue
@@ -66,13 +65,67 @@ function summed(all: ReadonlyMap<string, Counts>): UnreadCounts {
   return { ...total, threads: Object.fromEntries(threads) }
 }
 
-function newestFirst(hub: HubContext, rid: number, after: number, upTo: number) {
-  return hub.sql.exec<{ pos: number; to_pos: number; notify: string | null }>(
-    'SELECT pos, to_pos, notify FROM log WHERE rid = ? AND pos > ? AND pos <= ? ORDER BY pos DESC',
+interface LogRow {
+  readonly pos: number
+  readonly to_pos: number
+  readonly outcome: NotifyOutcome | null
+}
+
+/** The newest rows of the room that was counted last, as of a log position. */
+interface Tail {
+  readonly rid: number
+  readonly upTo: number
+  readonly rows: LogRow[]
+  /** Whether there may be older ones. */
+  more: boolean
+}
+
+const tails = new WeakMap<HubContext, Tail>()
+const firstPage = 4
+const longestKept = 512
+
+// An event is counted for all who wait for it, one after the other: what they have in common is read and parsed once.
+function* newestFirst(hub: HubContext, rid: number, after: number, upTo: number): Generator<LogRow> {
+  const known = tails.get(hub)
+  const tail = known?.rid === rid && known.upTo === upTo ? known : { rid, upTo, rows: [], more: true }
+  tails.set(hub, tail)
+  for (let i = 0; ; i += 1) {
+    if (i === tail.rows.length && tail.more) readMore(hub, tail)
+    const row = tail.rows[i]
+    if (!row) break
+    if (row.pos <= after) return
+    yield row
+  }
+  if (tail.rows.length < longestKept) return
+  const last = tail.rows.at(-1)?.pos ?? 0
+  for (const row of logRows(hub, rid, last - 1, -1)) {
+    if (row.pos <= after) return
+    yield row
+  }
+}
+
+/** As many rows again as there are. */
+function readMore(hub: HubContext, tail: Tail): void {
+  const { rid, rows, upTo } = tail
+  const limit = Math.min(rows.length || firstPage, longestKept - rows.length)
+  const last = rows.at(-1)
+  const page = limit > 0 ? [...logRows(hub, rid, last ? last.pos - 1 : upTo, limit)] : []
+  rows.push(...page)
+  tail.more = page.length === limit && limit > 0
+}
+
+/** Rows up to a position, the newest first; -1 is no limit. */
+function* logRows(hub: HubContext, rid: number, upTo: number, limit: number): Generator<LogRow> {
+  const rows = hub.sql.exec<{ pos: number; to_pos: number; notify: string | null }>(
+    'SELECT pos, to_pos, notify FROM log WHERE rid = ? AND pos <= ? ORDER BY pos DESC LIMIT ?',
     rid,
-    after,
     upTo,
+    limit,
   )
+  for (const { pos, to_pos, notify } of rows) {
+    // Written by `notified` alone.
+    yield { pos, to_pos, outcome: notify === null ? null : (JSON.parse(notify) as NotifyOutcome) }
+  }
 }
 
 /** The room position up to which a user has read a thread, or the main timeline. */

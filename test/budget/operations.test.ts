@@ -156,6 +156,24 @@ describe('the budget of', () => {
     expect(counts.doRowsWritten).toBeLessThanOrEqual(5)
   })
 
+  it('waking many polls: what is unread in the room is read once, not by each', async () => {
+    const unread = 100
+    for (let i = 0; i < unread; i += 1) await say(alice)
+    const waking = async (polls: number) => {
+      const token = await since(bob)
+      const counts = await server.measure(async () => {
+        const path = `/sync?since=${token}&timeout=20000`
+        const waiting = Array.from({ length: polls }, () => call('GET', bob, path))
+        await new Promise((resolve) => setTimeout(resolve, 300))
+        await say(alice)
+        await Promise.all(waiting)
+      })
+      return counts.doRowsRead
+    }
+    const [one, five] = [await waking(1), await waking(5)]
+    expect(five - one).toBeLessThan(2 * unread)
+  })
+
   it('an upload of fifty one-time keys: 1 row and 1 request; of device keys: 3 rows more', async () => {
     const device = testDevice(alice)
     const names = (prefix: string) => Array.from({ length: 50 }, (_, i) => `${prefix}${i}`)
