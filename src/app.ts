@@ -16,6 +16,7 @@ import { administrativeContactRoutes } from './client/administrative-contact.ts'
 import { authFallbackRoutes } from './client/auth-fallback.ts'
 import { capabilitiesRoutes } from './client/capabilities.ts'
 import { crossSigningRoutes } from './client/cross-signing.ts'
+import { delayedEventRoutes } from './client/delayed-events.ts'
 import { deviceRoutes } from './client/devices.ts'
 import { eventByTimestampRoutes } from './client/event-by-timestamp.ts'
 import { eventContextRoutes } from './client/event-context.ts'
@@ -96,6 +97,7 @@ export function createApp(): App {
   administrativeContactRoutes(app)
   authFallbackRoutes(app)
   capabilitiesRoutes(app)
+  delayedEventRoutes(app)
   destinationRoutes(app)
   signingKeyRoutes(app)
   deviceRoutes(app)

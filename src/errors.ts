@@ -51,6 +51,7 @@ export type Errcode =
   | 'M_RESOURCE_LIMIT_EXCEEDED'
   | 'M_WRONG_ROOM_KEYS_VERSION'
   | 'M_UNKNOWN_POS'
+  | 'ORG.MATRIX.MSC4140_MAX_DELAY_EXCEEDED'
 
 /**
  * An error with everything the answer needs. `extra` holds further top-level fields of the body

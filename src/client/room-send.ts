@@ -7,6 +7,7 @@ import { jsonBody, jsonObject } from '../http/json-body.ts'
 import { rateLimit } from '../http/rate-limit.ts'
 import { refuseSuspended, requireSession } from '../http/session.ts'
 import type { EventDraft } from '../room/build-event.ts'
+import { delayParam, scheduleDelayed } from './delayed-events.ts'
 import { roomParam } from './own-user.ts'
 import { eventParam, textParam } from './path-params.ts'
 
@@ -23,7 +24,10 @@ export function roomSendRoutes(app: App): void {
       const type = textParam(c, 'eventType')
       // The room finds out whose event a suspended user redacts.
       if (type !== redactionType) refuseSuspended(c.var.session)
-      const content = await jsonObject(c)
+      const delay = delayParam(c)
+      // The same request again may come without its body.
+      const content = await jsonObject(c, { optional: delay !== undefined })
+      if (delay !== undefined) return await scheduleDelayed(c, { type, content }, delay, type)
       return await send(c, { type, content }, type)
     },
   )

@@ -11,6 +11,7 @@ import type { EventId, RoomId } from '../matrix/event.ts'
 import { type JsonObject, property } from '../matrix/json.ts'
 import { checkCanonicalAlias } from './canonical-alias.ts'
 import { changeOthersMembership, changeOwnMembership, inviteUser } from './change-membership.ts'
+import { delayParam, scheduleDelayed } from './delayed-events.ts'
 import { removeGuests } from './remove-guests.ts'
 import { roomParam } from './own-user.ts'
 import { checkedUserId, textParam } from './path-params.ts'
@@ -29,6 +30,8 @@ async function putState(c: AppContext): Promise<Response> {
   const type = textParam(c, 'eventType')
   const stateKey = textParam(c, 'stateKey')
   const content = await jsonObject(c)
+  const delay = delayParam(c)
+  if (delay !== undefined) return await scheduleDelayed(c, { type, stateKey, content }, delay)
   await rateLimit(c.env, c.env.SEND_LIMIT, c.var.session.userId)
   const eventId =
     type === 'm.room.member'

@@ -5,6 +5,7 @@ import type { EventNews } from '../hub/room-news.ts'
 import { compileEventFilter, projectFields } from '../matrix/filter-match.ts'
 import { eventLimit, syncTimelineBounds } from '../matrix/filter.ts'
 import { objectProperty, type JsonObject } from '../matrix/json.ts'
+import { delayIdField } from '../room/client-event.ts'
 import type { SyncView } from './sync-render.ts'
 
 /**
@@ -67,7 +68,7 @@ function stateEvents(
 /** The event of news as one of the room's members gets it, on one of their devices. */
 export function withViewer(
   { userId, deviceId }: Pick<SyncView, 'userId' | 'deviceId'>,
-  { event, transaction }: EventNews,
+  { event, sender, transaction, delayId }: EventNews,
 ): JsonObject {
   const sent = event['origin_server_ts']
   const own = transaction?.userId === userId && transaction.deviceId === deviceId
@@ -79,6 +80,7 @@ export function withViewer(
       // Only a room's members get its news this way.
       membership: 'join',
       ...(own ? { transaction_id: transaction.txnId } : {}),
+      ...(delayId !== undefined && sender === userId ? { [delayIdField]: delayId } : {}),
     },
   }
 }

@@ -15,6 +15,8 @@ const unstableFeatures = {
   'org.matrix.msc3391': true,
   'org.matrix.msc3874': true,
   'org.matrix.msc4155': true,
+  // Delayed events, by which calls end when a client is gone.
+  'org.matrix.msc4140': true,
   // Suspending and locking accounts, before v1.18.
   'uk.timedout.msc4323': true,
 }

@@ -21,6 +21,7 @@ import {
 import { keysAreTold } from './announce-keys.ts'
 import { deviceListChanged } from './change-device-list.ts'
 import { openHub, type HubContext } from './context.ts'
+import { type DelayedRoom, delayedRooms, forgetDelayedRooms, noteDelayedRoom } from './delayed-rooms.ts'
 import type { DeviceLists } from './device-lists.ts'
 import {
   type Device,
@@ -200,6 +201,18 @@ export class Hub extends DurableObject<Env> {
 
   membershipsIn(userId: UserId, roomIds: readonly RoomId[]): RoomId[] {
     return membershipsIn(this.#hub, userId, roomIds)
+  }
+
+  noteDelayedRoom(userId: UserId, roomId: RoomId): DelayedRoom[] {
+    return noteDelayedRoom(this.#hub, userId, roomId)
+  }
+
+  delayedRooms(userId: UserId): DelayedRoom[] {
+    return delayedRooms(this.#hub, userId)
+  }
+
+  forgetDelayedRooms(userId: UserId, rooms: readonly DelayedRoom[]): void {
+    forgetDelayedRooms(this.#hub, userId, rooms)
   }
 
   mutualRooms(userId: UserId, other: UserId): RoomId[] {

@@ -37,6 +37,8 @@ export interface EventNews {
   readonly event: JsonObject
   /** The transaction of a local send: only the device that made it is told. */
   readonly transaction?: { readonly userId: string; readonly deviceId: string; readonly txnId: string }
+  /** The delay id of an event that was sent with a delay: only the sender is told. */
+  readonly delayId?: string
   /** Whether the event changed state other than by its own slot: then a waiting client needs the room's own answer. */
   readonly resolved: boolean
   /** Whether clients are not shown the event: it is told for what it changed alone. */

@@ -290,4 +290,12 @@ export const hubMigrations: readonly DurableMigration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: '0009-delayed-rooms',
+    sql: `
+      -- Rooms in which a user may have delayed events, and when they last scheduled one.
+      CREATE TABLE delayed_rooms (uid INTEGER NOT NULL, rid INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (uid, rid))
+        WITHOUT ROWID;
+    `,
+  },
 ]

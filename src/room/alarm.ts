@@ -9,6 +9,7 @@ import { indexIsTold, tellIndex } from './index-room.ts'
 import { mergeExtremities } from './merge-extremities.ts'
 import { armAlarm, soonMs, writeCursors } from './outbox.ts'
 import { resumePending } from './pending-pdus.ts'
+import { sendDueEvents } from './send-delayed.ts'
 import { senderIsTold, tellSender } from './tell-sender.ts'
 
 /** The room's alarm. Arms itself again while a sink is behind: retried until it succeeds. */
@@ -16,7 +17,8 @@ export async function onAlarm(room: RoomContext): Promise<void> {
   room.alarmAt = undefined
   const known = findIdentity(room)
   if (!known) return
-  if (await mergeExtremities(room)) await tellHubs(room)
+  const sent = await sendDueEvents(room)
+  if ((await mergeExtremities(room)) || sent) await tellHubs(room)
   if (!hubsAreTold(room)) {
     log({ event: 'fan_out_retried', room_id: known.roomId, events: livePosition(room) })
     await tellHubs(room)

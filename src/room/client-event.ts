@@ -14,17 +14,36 @@ export interface Viewer {
   readonly ignored?: readonly string[]
 }
 
+/** The member of `unsigned` that names the delayed event. */
+export const delayIdField = 'org.matrix.msc4140.delay_id'
+
 /** The key under which a local send's transaction id is unique in the room. */
 export function transactionKey(userId: string, deviceId: string, txnId: string, path: string): string {
   return JSON.stringify([userId, deviceId, txnId, path])
+}
+
+/** The key in its place under which a delayed event is sent once. */
+export function delayedKey(delayId: string): string {
+  return JSON.stringify({ delayId })
 }
 
 /** Who sent an event in which transaction, from the key above. */
 export function transactionOf(
   stored: StoredEvent,
 ): readonly [userId: string, deviceId: string, txnId: string] | undefined {
-  // Written by `transactionKey` alone.
-  return stored.txn === null ? undefined : (JSON.parse(stored.txn) as [string, string, string])
+  const key = keyOf(stored)
+  return Array.isArray(key) ? key : undefined
+}
+
+/** The delay id of an event that was sent with a delay. */
+export function delayIdOf(stored: StoredEvent): string | undefined {
+  const key = keyOf(stored)
+  return key && 'delayId' in key ? key.delayId : undefined
+}
+
+function keyOf({ txn }: StoredEvent): [string, string, string] | { readonly delayId: string } | undefined {
+  // Written by `transactionKey` and `delayedKey` alone.
+  return txn === null ? undefined : (JSON.parse(txn) as ReturnType<typeof keyOf>)
 }
 
 /** The event for a client, without `room_id` (as /sync gives it). */
@@ -63,6 +82,9 @@ function unsigned(room: RoomContext, stored: StoredEvent, viewer: Viewer | undef
   if (transaction && transaction[0] === viewer.userId && transaction[1] === viewer.deviceId) {
     result['transaction_id'] = transaction[2]
   }
+  // MSC4140: the sender alone, on any device, is told which delayed event it was.
+  const delayId = stored.event.sender === viewer.userId ? delayIdOf(stored) : undefined
+  if (delayId !== undefined) result[delayIdField] = delayId
   return result
 }
 

@@ -9,7 +9,7 @@ import type { UserId } from '../matrix/event.ts'
 import { parseUserId } from '../matrix/identifiers.ts'
 import { isJsonObject, objectProperty, stringProperty, type JsonObject } from '../matrix/json.ts'
 import { notificationLevel, powerLevelsContent, userPowerLevel } from '../matrix/power-levels.ts'
-import { syncEvent, transactionOf } from './client-event.ts'
+import { delayIdOf, syncEvent, transactionOf } from './client-event.ts'
 import { identity, type RoomContext } from './context.ts'
 import { isHidden } from './dummy-event.ts'
 import { eventAt, eventByEid, eventsBetween, eventStatus, livePosition, type StoredEvent } from './events.ts'
@@ -136,6 +136,7 @@ function eventNews(room: RoomContext, stored: StoredEvent, shard: number): Event
   const changes =
     stored.slot === null && !resolved ? [] : membershipChanges(room, firstPositionOf(room, stored), eid)
   const transaction = transactionOf(stored)
+  const delayId = delayIdOf(stored)
   const senderMember = memberEvent(room, stored, event.sender)
   return {
     from: eid - 1,
@@ -146,6 +147,7 @@ function eventNews(room: RoomContext, stored: StoredEvent, shard: number): Event
     ...(transaction
       ? { transaction: { userId: transaction[0], deviceId: transaction[1], txnId: transaction[2] } }
       : {}),
+    ...(delayId === undefined ? {} : { delayId }),
     resolved: resolved || isHidden(event),
     ...(isHidden(event) ? { hidden: true } : {}),
     ...(senderMember ? { senderMember } : {}),

@@ -31,6 +31,13 @@ import {
   type Receipt,
   type ServerKeySet,
 } from './receive-pdu.ts'
+import {
+  countDelayed,
+  delayedEventsOf,
+  type DelayRequest,
+  readDelayed,
+  scheduleDelayed,
+} from './delayed-events.ts'
 import { describeRoom, type RoomDescription } from './describe-room.ts'
 import {
   type BackfillRequest,
@@ -62,6 +69,7 @@ import { notifiedEvents, type NotifiedEventText } from './notified-events.ts'
 import type { ReadAnswer } from './read-answer.ts'
 import { readEvent } from './read-event.ts'
 import { readState, readStateEvent, type StateEventRequest } from './read-state.ts'
+import { changeDelayed, type DelayedAction, sendDueEvents } from './send-delayed.ts'
 import { type ClientSendRequest, sendFromClient } from './client-send.ts'
 import { tellIndex, tellIndexIfPublished } from './index-room.ts'
 import { newestFor, pduTexts } from './sender-read.ts'
@@ -351,6 +359,30 @@ export class Room extends DurableObject<Env> {
     const eventId = sendFromClient(this.#room, await ensureSigner(this.#room), request)
     await this.#tell()
     return eventId
+  }
+
+  /** Schedules an event to be sent later. Returns its delay id. */
+  scheduleDelayed(request: DelayRequest): string {
+    return scheduleDelayed(this.#room, request)
+  }
+
+  /** The events that a user has scheduled, each as JSON text. */
+  async delayedEventsOf(sender: UserId): Promise<string[]> {
+    if (await sendDueEvents(this.#room)) await this.#tell()
+    return delayedEventsOf(this.#room, sender)
+  }
+
+  countDelayed(sender: UserId): number {
+    return countDelayed(this.#room, sender)
+  }
+
+  /** A delayed event of a user as JSON text. */
+  readDelayed(sender: UserId, delayId: string): string {
+    return readDelayed(this.#room, sender, delayId)
+  }
+
+  async changeDelayed(delayId: string, action: DelayedAction): Promise<void> {
+    if (await changeDelayed(this.#room, delayId, action)) await this.#tell()
   }
 
   async changeMembership(request: MembershipRequest): Promise<MembershipAnswer> {

@@ -137,4 +137,28 @@ export const roomMigrations: readonly DurableMigration[] = [
           AND json_type(json, '$.content."m.relates_to".event_id') = 'text';
     `,
   },
+  {
+    id: '0006-delayed-events',
+    sql: `
+      -- Events to be sent at the time due, in milliseconds, unless they are restarted or cancelled. finalised: when they
+      -- were, with event_id for those that were sent and error for those that could not be; kept for some days.
+      CREATE TABLE delayed_events (
+        delay_id TEXT PRIMARY KEY,
+        sender TEXT NOT NULL,
+        type TEXT NOT NULL,
+        state_key TEXT,
+        content TEXT NOT NULL,
+        delay INTEGER NOT NULL,
+        since INTEGER NOT NULL,
+        due INTEGER NOT NULL,
+        txn TEXT,
+        finalised INTEGER,
+        event_id TEXT,
+        error TEXT
+      ) WITHOUT ROWID;
+      CREATE UNIQUE INDEX delayed_events_txn ON delayed_events (txn) WHERE txn IS NOT NULL;
+      CREATE INDEX delayed_events_due ON delayed_events (due) WHERE finalised IS NULL;
+      CREATE INDEX delayed_events_finalised ON delayed_events (finalised) WHERE finalised IS NOT NULL;
+    `,
+  },
 ]

@@ -7,7 +7,7 @@ import type { EventId, UserId } from '../matrix/event.ts'
 import { appendEvent, transact } from './append.ts'
 import { buildEvent, type EventDraft } from './build-event.ts'
 import { canonicalEqual } from './canonical-equal.ts'
-import { transactionKey } from './client-event.ts'
+import { delayedKey, transactionKey } from './client-event.ts'
 import type { RoomContext, Signer } from './context.ts'
 import { eventStatus } from './events.ts'
 import { authoriseAt, newEventPlace } from './new-event-place.ts'
@@ -20,6 +20,8 @@ export interface SendRequest {
    * is what of the HTTP path comes after the room.
    */
   readonly transaction?: { readonly deviceId: string; readonly txnId: string; readonly path: string }
+  /** Set for a delayed event: it is sent once. */
+  readonly delayId?: string
 }
 
 /**
@@ -57,7 +59,8 @@ export function findSentEvent(room: RoomContext, request: SendRequest): EventId 
     ?.event_id
 }
 
-function transactionOfRequest({ draft, transaction }: SendRequest): string | undefined {
+function transactionOfRequest({ draft, transaction, delayId }: SendRequest): string | undefined {
+  if (delayId !== undefined) return delayedKey(delayId)
   if (transaction === undefined) return undefined
   return transactionKey(draft.sender, transaction.deviceId, transaction.txnId, transaction.path)
 }
