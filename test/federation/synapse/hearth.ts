@@ -3,12 +3,13 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Authority } from '../../support/certificates.ts'
-import { freePort, killLaunched, launch, type Launched } from '../../support/launcher.ts'
+import { killLaunched, launch, type Launched } from '../../support/launcher.ts'
 import { httpClient } from '../../support/server.ts'
+import { quietPort } from './quiet-port.ts'
 
 /** Starts one on 127.0.0.1, whose server name is localhost with a port. */
 export async function startHearth(authority: Authority, folder: string, ca: string) {
-  const [port, tlsPort] = [await freePort(), await freePort()]
+  const [port, tlsPort] = [await quietPort(), await quietPort()]
   const file = (name: string) => join(folder, name)
   const { key, cert } = authority.issue('localhost')
   mkdirSync(folder, { recursive: true })

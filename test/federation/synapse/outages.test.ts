@@ -19,8 +19,8 @@ beforeAll(async () => {
 afterAll(() => pair?.stop())
 
 /** Longer than a server leaves another one alone after it could not be reached: ours a minute and a tenth. */
-const catchingUp = 100_000
-const timeout = 180_000
+const catchingUp = 150_000
+const timeout = 400_000
 
 const text = (body: string) => ({ msgtype: 'm.text', body })
 const idsOf = (events: readonly JsonObject[]) => events.map((event) => textOf(event, 'event_id'))

@@ -47,7 +47,7 @@ export async function stranger(server: Server): Promise<RoomClient> {
   return await newClient(server, `stranger-${strangers}`)
 }
 
-const patience = 30_000
+const patience = 60_000
 
 /** Waits until a look gives something. Fails, naming what it waited for, when that takes too long. */
 export async function eventually<T>(

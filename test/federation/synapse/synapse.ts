@@ -6,18 +6,18 @@ import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Authority } from '../../support/certificates.ts'
-import { freePort } from '../../support/launcher.ts'
 import { httpClient } from '../../support/server.ts'
+import { quietPort } from './quiet-port.ts'
 import { synapseConfig, synapseLogConfig } from './synapse-config.ts'
 
 const address = '127.0.0.1'
-const patience = 90_000
+const patience = 150_000
 
 /** Starts one on 127.0.0.1. Its server name is that address with a port, an IP literal. */
 export async function startSynapse(authority: Authority, folder: string, ca: string) {
   const { SYNAPSE_PYTHON: python } = process.env
   if (python === undefined) throw new Error('no SYNAPSE_PYTHON: start these tests with npm run test:synapse')
-  const [clientPort, tlsPort] = [await freePort(), await freePort()]
+  const [clientPort, tlsPort] = [await quietPort(), await quietPort()]
   const file = (name: string) => join(folder, name)
   const { key, cert } = authority.issue(address)
   mkdirSync(folder, { recursive: true })

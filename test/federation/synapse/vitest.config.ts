@@ -8,7 +8,7 @@ export default defineConfig({
     pool: 'threads',
     // Each file has two servers, one of which wants a whole processor to start.
     fileParallelism: false,
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
   },
 })
