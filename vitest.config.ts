@@ -6,7 +6,7 @@ export default defineConfig({
     exclude: ['test/clients/**', 'test/conformance/**', 'test/federation/synapse/**'],
     pool: 'threads',
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
   },
 })
