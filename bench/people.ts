@@ -74,13 +74,14 @@ export async function inRoom(
   )
 }
 
-/** One /sync as text, and the token for the next. `timeout` in milliseconds. */
+/** One /sync as text, and the token for the next. `timeout` in milliseconds; `more` goes into the query. */
 export async function sync(
   person: Person,
   since?: string,
   timeout = 0,
+  more: Readonly<Record<string, string>> = {},
 ): Promise<{ next: string; text: string }> {
-  const query = new URLSearchParams({ timeout: String(timeout), ...(since ? { since } : {}) })
+  const query = new URLSearchParams({ timeout: String(timeout), ...(since ? { since } : {}), ...more })
   const { client, token } = person
   const answer = await client.text('GET', `${v3}/sync?${query.toString()}`, { token })
   const next = /"next_batch":"([^"]+)"/.exec(answer)?.[1]

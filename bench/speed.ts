@@ -6,7 +6,7 @@ import { pidFile } from '../scripts/runtime.ts'
 import { startServer } from '../test/clients/launcher.ts'
 import { clientOf } from './client.ts'
 import { crowd, createRoom, inRoom, logIn, register, say, sync, type Person } from './people.ts'
-import { rate, timed, times, type Rate, type Times } from './statistics.ts'
+import { rate, timed, times, timesOf, type Rate, type Times } from './statistics.ts'
 
 export interface Memory {
   readonly unit: 'MB'
@@ -42,6 +42,7 @@ const measurements: readonly Measurement[] = [
   { name: 'memory at rest', measure: ({ workerd }) => Promise.resolve(memory(workerd)) },
   { name: 'one send', measure: oneSend },
   { name: 'send to delivery', measure: sendToDelivery },
+  { name: 'send to 200 waiting syncs', measure: wakeUps },
   { name: 'sends in one room by 10 clients', measure: (world) => sends(world, 10, 1) },
   { name: 'sends in 20 rooms by 50 clients', measure: (world) => sends(world, 50, 20) },
   { name: 'idle sync in 50 rooms', measure: idleSync },
@@ -113,6 +114,36 @@ async function sendToDelivery({ alice, bob, roomId }: World): Promise<Times> {
     next = delivered.next
     return taken
   }, 150)
+}
+
+/** From the send to the answer of each of 200 polls that wait in the room. */
+async function wakeUps({ alice }: World): Promise<Times> {
+  const people = await crowd(alice.client, 'waiting', 200)
+  const roomId = await createRoom(alice)
+  for (const person of people) await inRoom(person, roomId, 'POST', 'join')
+  // Nobody is told who waits.
+  const quiet = { set_presence: 'offline' }
+  const since = new Map<Person, string>()
+  for (const person of people) since.set(person, (await sync(person, undefined, 0, quiet)).next)
+  const taken: number[] = []
+  for (let run = 0; run < 15; run += 1) {
+    let start = 0
+    const polls = people.map(async (person) => {
+      const { next, text } = await sync(person, since.get(person), 30_000, quiet)
+      since.set(person, next)
+      return { text, took: performance.now() - start }
+    })
+    // All polls have to be waiting.
+    await sleep(500)
+    start = performance.now()
+    const eventId = await say(alice, roomId)
+    for (const { text, took } of await Promise.all(polls)) {
+      if (!text.includes(eventId)) throw new Error(`a poll brought no ${eventId}: ${text}`)
+      // The first runs pay for compiling.
+      if (run >= 5) taken.push(took)
+    }
+  }
+  return timesOf(taken)
 }
 
 async function sends({ clients }: World, count: number, rooms: number): Promise<Rate> {

@@ -17,8 +17,13 @@ export interface Rate {
 export async function times(runs: number, run: (i: number) => Promise<number>): Promise<Times> {
   const taken = []
   for (let i = 0; i < runs; i += 1) taken.push(await run(i))
-  taken.sort((a, b) => a - b)
-  return { unit: 'ms', p50: quantile(taken, 0.5), p95: quantile(taken, 0.95), runs }
+  return timesOf(taken)
+}
+
+/** What so many milliseconds come to. */
+export function timesOf(taken: readonly number[]): Times {
+  const sorted = taken.toSorted((a, b) => a - b)
+  return { unit: 'ms', p50: quantile(sorted, 0.5), p95: quantile(sorted, 0.95), runs: sorted.length }
 }
 
 /** Milliseconds that something takes. */
