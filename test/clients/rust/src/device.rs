@@ -90,7 +90,7 @@ impl Device {
         self.client.device_id().expect("logged in")
     }
 
-    /// The ids of the rooms in the room list, the latest first.
+    /// What the room list shows, in its order: rooms, and with which membership.
     pub fn shown(&self) -> Vec<(Room, RoomState)> {
         let shown = self.shown.lock().expect("nobody panics with the rooms");
         shown.iter().map(|item| ((**item).clone(), item.state())).collect()

@@ -57,9 +57,10 @@ async fn tell(url: &str, alice: &Account, bob: &Account) -> Result<()> {
     step("an encrypted file", conversation::attach(&at_alice, &at_bob)).await?;
     step("typing, read receipts, unread counts", conversation::read(&at_alice, &at_bob)).await?;
     let key = step("Alice enables recovery", recovery::enable(&phone)).await?;
+    step("Alice makes many more rooms", room::create_many(&phone)).await?;
     let (laptop, at_laptop) = step(
         "a fresh device of Alice knows the room, and cannot read it",
-        recovery::fresh_device(url, alice, &early),
+        recovery::fresh_device(url, alice, &at_alice, &early),
     )
     .await?;
     step(
@@ -71,6 +72,11 @@ async fn tell(url: &str, alice: &Account, bob: &Account) -> Result<()> {
     let chats = [&at_alice, &at_laptop, &at_bob];
     let words = ["The first.", "The second.", "The third."];
     step("all three devices read each other", conversation::sing(chats, words)).await?;
+    step(
+        "the room list of the fresh device has grown to all rooms",
+        room::list(&laptop, &at_laptop, &at_bob),
+    )
+    .await?;
     step("account data comes to the other device", room::favourite(&at_alice, &at_laptop)).await?;
     step("after a time away, the gap is filled", reconnecting::gap(&laptop, &at_laptop, &at_bob)).await?;
     step("a forgotten session is begun anew", reconnecting::expire(&laptop, &at_laptop, &at_bob)).await?;

@@ -21,11 +21,15 @@ pub async fn enable(device: &Device) -> Result<String> {
 }
 
 /// Logs in a device that has none of the keys.
-pub async fn fresh_device(url: &str, account: &Account, early: &[Said]) -> Result<(Device, Chat)> {
+pub async fn fresh_device(
+    url: &str,
+    account: &Account,
+    known: &Chat,
+    early: &[Said],
+) -> Result<(Device, Chat)> {
     let device = Device::log_in(url, account, "laptop").await?;
     let (first, _) = early.first().context("nothing was said")?;
-    let rooms = device.client.joined_rooms();
-    let chat = device.open(rooms.first().context("no room")?.room_id()).await?;
+    let chat = device.open(known.room().room_id()).await?;
     chat.page_back_to(first).await?;
     for (event_id, _) in early {
         chat.item(event_id, "unreadable", is_unreadable).await?;

@@ -18,6 +18,8 @@ use crate::{
 
 const BEFORE: &str = "Nobody else is here yet.";
 const ROOM_NAME: &str = "Cellar";
+/// The room list starts with 20 rooms and then asks for more.
+const MANY: usize = 25;
 
 /// The first device of a user makes the keys that sign the user's devices.
 pub async fn first_device(url: &str, account: &Account) -> Result<Device> {
@@ -69,6 +71,30 @@ pub async fn shared_history(host: &Chat, guest: &Chat) -> Result<()> {
     guest.page_back_to(event_id).await?;
     guest.reads(event_id, BEFORE).await?;
     Ok(())
+}
+
+/// More rooms than a list asks for at first.
+pub async fn create_many(device: &Device) -> Result<()> {
+    for number in 1..MANY {
+        let mut request = Request::new();
+        request.name = Some(format!("Shelf {number}"));
+        device.client.create_room(request).await?;
+    }
+    until_true("all rooms", async || Ok(device.shown().len() == MANY)).await
+}
+
+/// The list has grown to all rooms, and begins with the one in which something was said last.
+pub async fn list(device: &Device, latest: &Chat, speaker: &Chat) -> Result<()> {
+    until_true("all rooms", async || Ok(device.shown().len() == MANY)).await?;
+    for (room, state) in device.shown() {
+        ensure!(state == RoomState::Joined && room.name().is_some(), "{room:?} is {state:?}");
+    }
+    let event_id = speaker.say("The shelves are full.").await?;
+    latest.reads(&event_id, "The shelves are full.").await?;
+    until_true("the latest room on top", async || {
+        Ok(device.shown().first().is_some_and(|(room, _)| room.room_id() == latest.room().room_id()))
+    })
+    .await
 }
 
 /// A tag that one device sets is there on the other, and goes.
