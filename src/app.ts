@@ -20,7 +20,9 @@ import { delayedEventRoutes } from './client/delayed-events.ts'
 import { deviceRoutes } from './client/devices.ts'
 import { eventByTimestampRoutes } from './client/event-by-timestamp.ts'
 import { eventContextRoutes } from './client/event-context.ts'
+import { eventStreamRoutes } from './client/event-stream.ts'
 import { filterRoutes } from './client/filter.ts'
+import { initialSyncRoutes } from './client/initial-sync.ts'
 import { keyBackupRoutes } from './client/key-backup.ts'
 import { keysQueryRoutes } from './client/keys-query.ts'
 import { keysUploadRoutes } from './client/keys-upload.ts'
@@ -104,6 +106,8 @@ export function createApp(): App {
   federationRoutes(app)
   eventByTimestampRoutes(app)
   eventContextRoutes(app)
+  eventStreamRoutes(app)
+  initialSyncRoutes(app)
   filterRoutes(app)
   crossSigningRoutes(app)
   keyBackupRoutes(app)

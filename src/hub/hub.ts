@@ -20,6 +20,7 @@ import {
 } from './account-data.ts'
 import { keysAreTold } from './announce-keys.ts'
 import { deviceListChanged } from './change-device-list.ts'
+import { roomAccountData, type RoomAccountData } from './room-account-data.ts'
 import { openHub, type HubContext } from './context.ts'
 import { type DelayedRoom, delayedRooms, forgetDelayedRooms, noteDelayedRoom } from './delayed-rooms.ts'
 import type { DeviceLists } from './device-lists.ts'
@@ -201,6 +202,11 @@ export class Hub extends DurableObject<Env> {
 
   membershipsIn(userId: UserId, roomIds: readonly RoomId[]): RoomId[] {
     return membershipsIn(this.#hub, userId, roomIds)
+  }
+
+  /** A user's membership in a room, and what account data they have for it. */
+  roomAccountData(userId: UserId, roomId: RoomId): RoomAccountData {
+    return roomAccountData(this.#hub, userId, roomId)
   }
 
   noteDelayedRoom(userId: UserId, roomId: RoomId): DelayedRoom[] {

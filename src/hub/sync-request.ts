@@ -13,6 +13,8 @@ export interface SyncRequest {
   readonly fullState: boolean
   /** Whether rooms that were left come with an initial sync. */
   readonly includeLeave: boolean
+  /** Whether messages to the device are left where they are, for streams that have no place for them. */
+  readonly eventsOnly?: boolean
   /** What the device shows its user to be as long as it syncs. Absent: nothing. */
   readonly setPresence?: 'online' | 'unavailable'
 }
@@ -34,6 +36,6 @@ export const keyCountsMark = 'keys:'
 export const syncRequestHeader = 'Hearth-Sync-Request'
 
 /** The position in the log up to which the device has its messages, undefined where it does not say. */
-export function seenToDevice({ since }: SyncRequest): number | undefined {
-  return since && (since.toDevice ?? since.log)
+export function seenToDevice({ since, eventsOnly }: SyncRequest): number | undefined {
+  return eventsOnly === true ? undefined : since && (since.toDevice ?? since.log)
 }

@@ -118,10 +118,12 @@ function planUpTo(hub: HubContext, uid: number, request: SyncRequest, end: SyncP
   const { newlySeen, ...deviceLists } = request.since
     ? deviceListsSince(hub, uid, since, end.log, changes)
     : { ...noDeviceLists, newlySeen: [] }
-  const toDevice = toDeviceBatch(hub, uid, request.deviceId, {
-    since: request.since?.toDevice ?? since,
-    upTo: end.log,
-  })
+  const toDevice = request.eventsOnly
+    ? { events: [] }
+    : toDeviceBatch(hub, uid, request.deviceId, {
+        since: request.since?.toDevice ?? since,
+        upTo: end.log,
+      })
   const plan = {
     next: {
       log: end.log,

@@ -68,6 +68,7 @@ import { messages, type MessagesRequest } from './messages.ts'
 import { notifiedEvents, type NotifiedEventText } from './notified-events.ts'
 import type { ReadAnswer } from './read-answer.ts'
 import { readEvent } from './read-event.ts'
+import { roomEvents, type RoomEventsRequest } from './room-events.ts'
 import { readState, readStateEvent, type StateEventRequest } from './read-state.ts'
 import { changeDelayed, type DelayedAction, sendDueEvents } from './send-delayed.ts'
 import { type ClientSendRequest, sendFromClient } from './client-send.ts'
@@ -468,6 +469,10 @@ export class Room extends DurableObject<Env> {
 
   messages(viewer: Viewer, request: MessagesRequest): ReadAnswer {
     return messages(this.#room, viewer, request)
+  }
+
+  roomEvents(viewer: Viewer, request: RoomEventsRequest): ReadAnswer & { readonly body: string } {
+    return roomEvents(this.#room, viewer, request)
   }
 
   contextEvents(viewer: Viewer, request: ContextRequest): ReadAnswer {

@@ -48,6 +48,16 @@ export async function findKnownRooms(env: Database, roomIds: readonly RoomId[]):
   return new Set(rows.map(({ roomId }) => roomId))
 }
 
+/** Those of some rooms that are published in the directory. */
+export async function publishedAmong(env: Database, roomIds: readonly string[]): Promise<Set<string>> {
+  const asked = sql`SELECT value FROM json_each(${JSON.stringify(roomIds)})`
+  const rows = await database(env)
+    .select({ roomId: rooms.roomId })
+    .from(rooms)
+    .where(and(eq(rooms.published, true), sql`${rooms.roomId} IN (${asked})`))
+  return new Set(rows.map(({ roomId }) => roomId))
+}
+
 /** A place in the directory: between rooms, so that pages stay right while rooms come and go. */
 export interface DirectoryPlace {
   readonly joinedMembers: number
