@@ -119,6 +119,35 @@ describe.each(ways)('%s', (_, request) => {
   })
 })
 
+test('a message is pushed to no gateway there', async () => {
+  for (const [, name] of names) {
+    const pusher = {
+      app_id: 'a',
+      pushkey: name(),
+      kind: 'http',
+      app_display_name: 'a',
+      device_display_name: 'd',
+      lang: 'en',
+      append: true,
+      data: { url: `https://${name()}/_matrix/push/v1/notify` },
+    }
+    await server.request('POST', '/_matrix/client/v3/pushers/set', { token: alice.token, body: pusher })
+  }
+  const bob = await server.register('bob')
+  const created = await server.request('POST', '/_matrix/client/v3/createRoom', {
+    token: bob.token,
+    body: { preset: 'trusted_private_chat', is_direct: true, invite: [alice.userId] },
+  })
+  const room = `/_matrix/client/v3/rooms/${encodeURIComponent(textOf(created.body, 'room_id'))}`
+  await server.request('POST', `${room}/join`, { token: alice.token, body: {} })
+  await server.measure(() =>
+    server.request('PUT', `${room}/send/m.room.message/1`, { token: bob.token, body: { body: 'hello' } }),
+  )
+  // It was tried.
+  expect(looked).toContain('inner.test')
+  expect(knocks).toBe(0)
+})
+
 test('an invite of a user there is not sent, nor are messages', async () => {
   const created = await server.request('POST', '/_matrix/client/v3/createRoom', {
     token: alice.token,

@@ -212,6 +212,20 @@ test('a hundred sends at one time lose nothing and fork nothing', async () => {
   expect(new Set(parents.flat()).size).toBe(100)
 })
 
+const slidingSyncs = ['/../v4/sync', '/../unstable/org.matrix.simplified_msc3575/sync']
+
+/** Everything that a sliding sync may ask of a room, by a list and by name. */
+function slidingBody(roomId: string): JsonObject {
+  const wanted = { required_state: [['*', '*']], timeline_limit: 50 }
+  return {
+    lists: { all: { ranges: [[0, 99]], ...wanted } },
+    room_subscriptions: { [roomId]: wanted },
+    extensions: Object.fromEntries(
+      ['to_device', 'e2ee', 'account_data', 'receipts', 'typing'].map((name) => [name, { enabled: true }]),
+    ),
+  }
+}
+
 describe('events from after the end of a membership', () => {
   const endings: [string, (roomId: string) => Promise<unknown>][] = [
     ['leaving', (roomId) => mallory.leave(roomId)],
@@ -252,6 +266,9 @@ describe('events from after the end of a membership', () => {
     await look(`/../v1${room}/timestamp_to_event?ts=0&dir=f`)
     await look(`/../v1${room}/relations/${encodeURIComponent(before)}`)
     await look(`/../v1${room}/threads`)
+    for (const form of slidingSyncs) {
+      seen.push(JSON.stringify((await mallory.call('POST', form, slidingBody(roomId))).body))
+    }
     const found = await mallory.call('POST', '/search', {
       search_categories: { room_events: { search_term: 'secret' } },
     })
@@ -280,6 +297,27 @@ describe('events from after the end of a membership', () => {
     expect(seen.join('')).toContain(roomId)
     expect(seen.join('')).not.toContain('secret')
   })
+
+  test.each(endings.flatMap(([name, end]) => slidingSyncs.map((form) => [name, form, end] as const)))(
+    'do not come after %s by %s that was waiting, nor by the next',
+    async (_, form, end) => {
+      const roomId = await alice.createRoom({ preset: 'public_chat' })
+      await mallory.join(roomId)
+      const sync = async (query: string) =>
+        await mallory.done('POST', `${form}?${query}`, slidingBody(roomId))
+      const first = await sync('')
+      expect(JSON.stringify(first)).toContain(roomId)
+      const waiting = sync(`timeout=3000&pos=${textOf(first, 'pos')}`)
+      await end(roomId)
+      await alice.send(roomId, { body: 'secret' })
+      await alice.setState(roomId, 'm.room.topic', { topic: 'secret' })
+      const answers = [await waiting]
+      for (let n = 0; n < 3; n++) {
+        answers.push(await sync(`timeout=300&pos=${textOf(answers.at(-1) ?? {}, 'pos')}`))
+      }
+      expect(JSON.stringify(answers)).not.toContain('secret')
+    },
+  )
 
   test('are not read by those who never were in, nor is anything else', async () => {
     const roomId = await alice.createRoom({ name: 'secret' })
