@@ -91,10 +91,7 @@ function renderer(
 }
 
 /** Reads the newest events of a range that a user may see. */
-export function readTimeline(
-  room: RoomContext,
-  request: TimelineRequest,
-): Timeline {
+export function readTimeline(room: RoomContext, request: TimelineRequest): Timeline {
   const { to, limit } = request
   // Below a gap, events are missing: the timeline begins above it, and pagination fills it.
   const gap = highestGap(room, (request.from ?? 0) + 1, to)
