@@ -52,7 +52,7 @@ it('what was signed before and after is accepted, also by a server that comes la
   await joinVia(bob, roomId)
   const before = await say(alice, roomId, 'before')
   const oldKey = (await (await serverKeys()).signingKey()).keyId
-  await vi.waitFor(async () => expect(await pagedEvents(bob, roomId)).toContain(before), { timeout: 10_000 })
+  await vi.waitFor(async () => expect(await pagedEvents(bob, roomId)).toContain(before), { timeout: 40_000 })
 
   await (await serverKeys()).rotate({ publishedBefore: 0, overlap: 0 })
   // Rooms keep the key that they sign with for some minutes while they are loaded.
@@ -64,7 +64,7 @@ it('what was signed before and after is accepted, also by a server that comes la
   expect(newKey).not.toBe(oldKey)
   expect(await signingKeyOf(roomId, before)).toEqual([oldKey])
   expect(await signingKeyOf(roomId, after)).toEqual([newKey])
-  await vi.waitFor(async () => expect(await pagedEvents(bob, roomId)).toContain(after), { timeout: 20_000 })
+  await vi.waitFor(async () => expect(await pagedEvents(bob, roomId)).toContain(after), { timeout: 40_000 })
 
   // It has never seen the old key in use.
   const { body } = await one.request('GET', '/_matrix/key/v2/server')
@@ -74,11 +74,11 @@ it('what was signed before and after is accepted, also by a server that comes la
   const carol = await newClient(three, 'carol')
   await joinVia(carol, roomId)
   const last = await say(carol, roomId, 'last')
-  await vi.waitFor(async () => expect(await pagedEvents(alice, roomId)).toContain(last), { timeout: 10_000 })
+  await vi.waitFor(async () => expect(await pagedEvents(alice, roomId)).toContain(last), { timeout: 40_000 })
   await vi.waitFor(
     async () =>
       expect(await pagedEvents(carol, roomId)).toEqual(expect.arrayContaining([before, after, last])),
-    { timeout: 10_000 },
+    { timeout: 40_000 },
   )
   await three.stop()
 }, 90_000)

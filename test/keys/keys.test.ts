@@ -30,7 +30,12 @@ describe('the signing key', () => {
     const key = { ...(await keys.signingKey()) }
     expect(key).toMatchObject({ keyId: expect.stringMatching(/^ed25519:[0-9a-f]{8}$/), version: 1 })
     expect(await keys.publicKeys()).toEqual([
-      { keyId: key.keyId, publicKey: nacl.sign.keyPair.fromSeed(key.seed).publicKey, expiredTs: null },
+      {
+        keyId: key.keyId,
+        publicKey: nacl.sign.keyPair.fromSeed(key.seed).publicKey,
+        signsFrom: 0,
+        expiredTs: null,
+      },
     ])
     await server.stop()
     server = await startServer({ dataDir })

@@ -32,7 +32,7 @@ test('each endpoint is listed once', () => {
 
 // A state key that is empty can be left out, with its slash; the fallback page posts to itself; old servers name the key
 // they ask for, and hand joins and leaves over in the first version of these endpoints; clients end the push rules with
-// a slash.
+// a slash, and older ones name their device when they upload keys.
 const otherForms = new RegExp(
   [
     '/rooms/:roomId/state/:eventType/?$',
@@ -40,10 +40,11 @@ const otherForms = new RegExp(
     '/key/v2/server/:keyId$',
     '/federation/v1/send_(join|leave)/:roomId/:eventId$',
     '/pushrules/(global/)?$',
+    '/keys/upload/:deviceId$',
   ].join('|'),
 )
 const extensions =
-  /^\/_matrix\/(?:client|federation)\/unstable\/|^\/_synapse\/admin\/v1\/register$|^\/_hearth\/admin\/v1\//
+  /^\/_matrix\/(?:client|federation)\/unstable\/|^\/_matrix\/client\/v4\/sync$|^\/_synapse\/admin\/v1\/(?:register$|send_server_notice)|^\/_hearth\/admin\/v1\//
 
 test('routes outside the list are other forms of endpoints, or known extensions', () => {
   const unknown = extraRoutes(readEndpoints(), appRoutes()).filter(
