@@ -8,6 +8,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 20_000 } },
     // Some wait for what another server does within seconds, which a busy machine may not grant at the first attempt.
     retry: process.env['CI'] === undefined ? 0 : 1,
   },

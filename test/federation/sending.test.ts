@@ -81,7 +81,7 @@ it('in a room of our own users alone nothing is sent, and nobody is told', async
 it('a message reaches a server that has joined, whole and signed', async () => {
   await remote.join(roomId, remote.user('bob'))
   const eventId = await say('hello')
-  await vi.waitFor(() => expect(bodies()).toEqual(['hello']))
+  await vi.waitFor(() => expect(bodies()).toEqual(['hello']), 20_000)
   const [pdu] = received[0]?.pdus ?? []
   expect(pdu).toMatchObject({ type: 'm.room.message', sender: alice.userId, room_id: roomId })
   expect(pdu?.['signatures']).toHaveProperty('test.local')
@@ -100,7 +100,7 @@ describe('the budget of', () => {
     const counts = await server.measure(async () => {
       const seen = received.length
       await say('measured')
-      await vi.waitFor(() => expect(received.length).toBe(seen + 1))
+      await vi.waitFor(() => expect(received.length).toBe(seen + 1), 20_000)
     })
     expect(counts.doRowsWritten).toBeLessThanOrEqual(6 + 1)
     expect(counts.doRequests).toBeLessThanOrEqual(2 + 1)
@@ -110,7 +110,7 @@ describe('the budget of', () => {
   it('typing: no row', async () => {
     const counts = await server.measure(async () => {
       await alice.done('PUT', `/rooms/${roomId}/typing/${alice.userId}`, { typing: true, timeout: 30_000 })
-      await vi.waitFor(() => expect(edus('m.typing')).toHaveLength(1))
+      await vi.waitFor(() => expect(edus('m.typing')).toHaveLength(1), 20_000)
     })
     expect(counts.doRowsWritten).toBe(0)
     expect(edus('m.typing')[0]?.['content']).toEqual({ room_id: roomId, user_id: alice.userId, typing: true })
@@ -119,12 +119,15 @@ describe('the budget of', () => {
 
 it('the end of typing is told, and receipts are, but not private ones', async () => {
   await alice.done('PUT', `/rooms/${roomId}/typing/${alice.userId}`, { typing: false })
-  await vi.waitFor(() => expect(edus('m.typing').at(-1)).toMatchObject({ content: { typing: false } }))
+  await vi.waitFor(
+    () => expect(edus('m.typing').at(-1)).toMatchObject({ content: { typing: false } }),
+    20_000,
+  )
   const first = await say('read this')
   const second = await say('and this')
   await alice.done('POST', `/rooms/${roomId}/receipt/m.read.private/${encodeURIComponent(second)}`, {})
   await alice.done('POST', `/rooms/${roomId}/receipt/m.read/${encodeURIComponent(first)}`, {})
-  await vi.waitFor(() => expect(edus('m.receipt')).toHaveLength(1), { timeout: 5000 })
+  await vi.waitFor(() => expect(edus('m.receipt')).toHaveLength(1), 20_000)
   const { content } = edus('m.receipt')[0] ?? {}
   expect(content).toMatchObject({ [roomId]: { 'm.read': { [alice.userId]: { event_ids: [first] } } } })
   expect(JSON.stringify(content)).not.toContain(second)
@@ -142,14 +145,15 @@ it('one who joins through us is shown to the others; one who was removed is told
   const carol = other.user('carol')
   await other.join(roomId, carol)
   // Who lets somebody in tells the others, but not the one who joined.
-  await vi.waitFor(() =>
-    expect(received.at(-1)?.pdus).toMatchObject([{ sender: carol, content: { membership: 'join' } }]),
+  await vi.waitFor(
+    () => expect(received.at(-1)?.pdus).toMatchObject([{ sender: carol, content: { membership: 'join' } }]),
+    20_000,
   )
   const kicked = await alice.act('kick', roomId, carol)
   expect(kicked.status).toBe(200)
-  await vi.waitFor(() => expect(types).toMatchObject([{ membership: 'leave' }]))
+  await vi.waitFor(() => expect(types).toMatchObject([{ membership: 'leave' }]), 20_000)
   await say('without carol')
-  await vi.waitFor(() => expect(bodies()).toContain('without carol'))
+  await vi.waitFor(() => expect(bodies()).toContain('without carol'), 20_000)
   expect(types).toHaveLength(1)
   await carolsServer.stop()
 })
@@ -157,14 +161,14 @@ it('one who joins through us is shown to the others; one who was removed is told
 it('a transaction that was under way when the server died is sent again identically, then what follows', async () => {
   answer = () => undefined
   await say('before the end')
-  await vi.waitFor(() => expect(bodies()).toContain('before the end'))
+  await vi.waitFor(() => expect(bodies()).toContain('before the end'), 20_000)
   await server.kill()
   const interrupted = received.at(-1)
   answer = ok
   server = await start()
   alice = roomClient(server, alice)
   await say('after it')
-  await vi.waitFor(() => expect(bodies()).toContain('after it'))
+  await vi.waitFor(() => expect(bodies()).toContain('after it'), 20_000)
   const again = received.filter(({ txnId }) => txnId === interrupted?.txnId)
   expect(again).toHaveLength(2)
   expect(again[1]?.text).toBe(again[0]?.text)
@@ -174,7 +178,7 @@ it('a transaction that was under way when the server died is sent again identica
 it('a failing destination is listed, for admins only', async () => {
   answer = (response) => void response.writeHead(503).end('{}')
   await say('in vain')
-  await vi.waitFor(() => expect(bodies()).toContain('in vain'))
+  await vi.waitFor(() => expect(bodies()).toContain('in vain'), 20_000)
   expect(await server.request('GET', '/_hearth/admin/v1/destinations')).toEqual(
     refusal(401, 'M_MISSING_TOKEN'),
   )
