@@ -22,6 +22,7 @@ import { eventByTimestampRoutes } from './client/event-by-timestamp.ts'
 import { eventContextRoutes } from './client/event-context.ts'
 import { eventStreamRoutes } from './client/event-stream.ts'
 import { filterRoutes } from './client/filter.ts'
+import { identityBindingRoutes } from './client/identity-binding.ts'
 import { initialSyncRoutes } from './client/initial-sync.ts'
 import { keyBackupRoutes } from './client/key-backup.ts'
 import { keysQueryRoutes } from './client/keys-query.ts'
@@ -107,6 +108,7 @@ export function createApp(): App {
   eventByTimestampRoutes(app)
   eventContextRoutes(app)
   eventStreamRoutes(app)
+  identityBindingRoutes(app)
   initialSyncRoutes(app)
   filterRoutes(app)
   crossSigningRoutes(app)

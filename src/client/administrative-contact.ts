@@ -20,15 +20,8 @@ export function administrativeContactRoutes(app: App): void {
     return c.json({ id_server_unbind_result: 'no-support' })
   })
 
-  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3account3pidunbind
-  app.post('/_matrix/client/v3/account/3pid/unbind', requireSession(), async (c) => {
-    await jsonBody(c, identifier)
-    return c.json({ id_server_unbind_result: 'no-support' })
-  })
-
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3account3pidadd
   app.post('/_matrix/client/v3/account/3pid/add', requireSession(), refuse)
-  app.post('/_matrix/client/v3/account/3pid/bind', requireSession(), refuse)
   app.post('/_matrix/client/v3/account/3pid', requireSession(), refuse)
 
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3registeremailrequesttoken
