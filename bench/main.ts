@@ -6,21 +6,23 @@ import { dailyBill } from './bill.ts'
 import { costNames, measureCosts, type Cost } from './costs.ts'
 import { federationNames, measureFederation, measureFederationCosts } from './federation.ts'
 import { joinNames, type JoinFigures, measureJoins } from './federation-join.ts'
+import { measureRoomLists, roomListNames } from './room-list.ts'
 import { measureSpeed, speedNames, type SpeedResult } from './speed.ts'
 import { billTable, costTable, joinHead, joinRow, row, speedRow } from './tables.ts'
 
 const help = `npm run bench -- [options]
 
-  --only NAME   only what has NAME in its name, such as 'sync', 'speed', 'joins' or 'costs'
+  --only NAME   only what has NAME in its name, such as 'sync', 'speed', 'rooms', 'joins' or 'costs'
   --json        the figures as JSON
   --help        this text
 
 speed: ${speedNames.join(', ')}
+rooms: ${roomListNames.join(', ')}
 federation: ${federationNames.join(', ')}
 joins: ${joinNames.join(', ')}
 costs: ${costNames.join(', ')}`
 
-const sections = ['speed', 'federation', 'joins', 'costs']
+const sections = ['speed', 'rooms', 'federation', 'joins', 'costs']
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -39,6 +41,7 @@ async function main(): Promise<void> {
     say(speedRow(result))
   }
   if (wanted('speed')) await measureSpeed(within('speed'), note)
+  if (wanted('rooms')) await measureRoomLists(within('rooms'), note)
   if (wanted('federation')) await measureFederation(within('federation'), note)
   const joins: JoinFigures[] = []
   if (wanted('joins')) {

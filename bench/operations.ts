@@ -73,6 +73,7 @@ export const operations: readonly Operation[] = [
       return () => sync(bob, next, 100)
     },
   },
+  { name: 'poll with nothing new, in 300 rooms', runs: 3, prepare: idleInManyRooms },
   {
     name: 'sync of one message',
     runs: 1,
@@ -177,6 +178,14 @@ async function chain(room: TestRoom, sender: UserId, length: number): Promise<Js
     parents = [eventId]
   }
   return pdus
+}
+
+async function idleInManyRooms({ alice }: World): Promise<Run> {
+  const erin = await register(alice.client, 'erin')
+  for (let i = 0; i < 300; i += 1) await inRoom(erin, await createRoom(alice), 'POST', 'join')
+  let { next, text } = await sync(erin)
+  while (text.includes('"join"')) ({ next, text } = await sync(erin, next))
+  return () => sync(erin, next, 100)
 }
 
 async function initialSync({ alice }: World): Promise<Run> {

@@ -89,6 +89,21 @@ export async function sync(
   return { next, text: answer }
 }
 
+/** One simplified sliding sync as text, and the position for the next. `timeout` in milliseconds. */
+export async function slide(
+  { client, token }: Person,
+  body: JsonObject,
+  pos?: string,
+  timeout = 0,
+): Promise<{ next: string; text: string }> {
+  const query = new URLSearchParams({ timeout: String(timeout), ...(pos ? { pos } : {}) })
+  const path = `/_matrix/client/unstable/org.matrix.simplified_msc3575/sync?${query.toString()}`
+  const answer = await client.text('POST', path, { token, body })
+  const next = /"pos":"([^"]+)"/.exec(answer)?.[1]
+  if (next === undefined) throw new Error(`a sliding sync without pos: ${answer}`)
+  return { next, text: answer }
+}
+
 /** Uploads 100 kB. Returns the mxc: URI. */
 export async function upload({ client, token }: Person): Promise<string> {
   const body = new Uint8Array(100_000)
