@@ -1,62 +1,87 @@
-// The stages of user-interactive authentication. Specification: client-server API, "Authentication types".
+// The stages of user-interactive authentication: a new one is a file in auth-stages/ and a line here.
+// Specification: client-server API, "Authentication types".
 
 import type { Env } from '../env.ts'
-import { type Errcode, MatrixError } from '../errors.ts'
-import type { UserId } from '../matrix/event.ts'
-import { type JsonObject, stringProperty } from '../matrix/json.ts'
+import type { JsonObject } from '../matrix/json.ts'
 import type { InteractiveAuthSession } from '../storage/interactive-auth-sessions.ts'
-import { reserveRegistrationToken } from '../storage/registration-tokens.ts'
-import { checkPassword } from './check-password.ts'
-import { identifiedUser } from './user-identifier.ts'
+import type { AuthStage, StageOutcome } from './auth-stages/auth-stage.ts'
+import { dummyStage } from './auth-stages/dummy.ts'
+import { passwordStage } from './auth-stages/password.ts'
+import { registrationTokenStage } from './auth-stages/registration-token.ts'
 
-export type Stage = 'm.login.password' | 'm.login.dummy' | 'm.login.registration_token'
-
-/** `userId` is who is known to be asking after the stage. A failure may be followed by another try. */
-export type StageOutcome =
-  | { readonly ok: true; readonly userId: UserId | null }
-  | { readonly ok: false; readonly errcode: Errcode; readonly error: string }
-
-type PerformStage = (env: Env, session: InteractiveAuthSession, auth: JsonObject) => Promise<StageOutcome>
-
-const stages: Record<Stage, PerformStage> = {
-  'm.login.dummy': async (_env, { userId }) => ({ ok: true, userId }),
+const stages = {
+  'm.login.dummy': dummyStage,
   'm.login.password': passwordStage,
   'm.login.registration_token': registrationTokenStage,
+} as const satisfies Record<string, AuthStage>
+
+export type Stage = keyof typeof stages
+
+/** Each flow is a list of stages, to be completed in order. */
+export type Flows = readonly (readonly Stage[])[]
+
+/** Whether there is a stage of that name. */
+export function isStage(name: string): name is Stage {
+  return Object.hasOwn(stages, name)
 }
 
-/** Tries a stage with the client's auth data. 403 M_FORBIDDEN where another try would make no difference. */
-export async function performStage(
+/** What a stage is made of. */
+export function authStage(stage: Stage): AuthStage {
+  return stages[stage]
+}
+
+/** The `params` of a 401 answer that offers these flows. */
+export function stageParams(env: Env, flows: Flows): JsonObject {
+  const offered = [...new Set(flows.flat())]
+  return Object.fromEntries(
+    offered.flatMap((stage) => {
+      const params = authStage(stage).params?.(env)
+      return params === undefined ? [] : [[stage, params]]
+    }),
+  )
+}
+
+/** The stages that a session can be completed with next. */
+export function nextStages({ offer, completed }: InteractiveAuthSession): Stage[] {
+  return offer.flows
+    .filter((flow) => completed.every((stage, n) => flow[n] === stage))
+    .flatMap((flow) => flow[completed.length] ?? [])
+    .filter(isStage)
+}
+
+/** Whether all stages of one of the flows are completed. */
+export function isComplete({ offer, completed }: InteractiveAuthSession): boolean {
+  return offer.flows.some((flow) => flow.every((stage, n) => completed[n] === stage))
+}
+
+/** What came of a stage: `session` is what is to be kept now, unless it is used up at once. */
+export interface Attempt {
+  readonly session: InteractiveAuthSession
+  readonly outcome: StageOutcome
+}
+
+/** Tries a stage with auth data. */
+export async function attemptStage(
   env: Env,
   session: InteractiveAuthSession,
   stage: Stage,
   auth: JsonObject,
-): Promise<StageOutcome> {
-  return await stages[stage](env, session, auth)
+): Promise<Attempt> {
+  return settled(session, stage, await authStage(stage).perform(env, session, auth))
 }
 
-async function passwordStage(
-  env: Env,
-  session: InteractiveAuthSession,
-  auth: JsonObject,
-): Promise<StageOutcome> {
-  const userId = identifiedUser(env, auth)
-  // Nobody else's password helps, whoever the access token belongs to.
-  if (userId === undefined || (session.userId !== null && session.userId !== userId)) {
-    throw new MatrixError('M_FORBIDDEN', 403, 'Another user must authenticate')
+/** Looks whether a next stage was completed elsewhere meanwhile, such as by a link in a mail; undefined if none was. */
+export async function resumeStage(env: Env, session: InteractiveAuthSession): Promise<Attempt | undefined> {
+  for (const stage of nextStages(session)) {
+    const outcome = await authStage(stage).resume?.(env, session)
+    if (outcome !== undefined) return settled(session, stage, outcome)
   }
-  const password = stringProperty(auth, 'password')
-  if (password === undefined) throw new MatrixError('M_MISSING_PARAM', 400, 'Missing field: auth.password')
-  const user = await checkPassword(env, userId, password)
-  return user ? { ok: true, userId } : { ok: false, errcode: 'M_FORBIDDEN', error: 'Invalid password' }
+  return undefined
 }
 
-async function registrationTokenStage(
-  env: Env,
-  session: InteractiveAuthSession,
-  auth: JsonObject,
-): Promise<StageOutcome> {
-  const token = stringProperty(auth, 'token')
-  if (token === undefined) throw new MatrixError('M_MISSING_PARAM', 400, 'Missing field: auth.token')
-  if (await reserveRegistrationToken(env, token, session.id)) return { ok: true, userId: session.userId }
-  return { ok: false, errcode: 'M_FORBIDDEN', error: 'Invalid registration token' }
+function settled(session: InteractiveAuthSession, stage: Stage, outcome: StageOutcome): Attempt {
+  const data = outcome.data === undefined ? session.data : { ...session.data, [stage]: outcome.data }
+  if (!outcome.ok) return { session: { ...session, data }, outcome }
+  const completed = [...session.completed, stage]
+  return { session: { ...session, data, completed, userId: outcome.userId }, outcome }
 }

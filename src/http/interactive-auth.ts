@@ -7,21 +7,28 @@ import { MatrixError } from '../errors.ts'
 import { CanonicalJsonError, canonicalJson } from '../matrix/canonical-json.ts'
 import { isJsonObject, type JsonObject, property, stringProperty } from '../matrix/json.ts'
 import {
-  completeStage,
   findInteractiveAuth,
   type InteractiveAuthSession,
+  keepInteractiveAuth,
   openInteractiveAuth,
   rebindInteractiveAuth,
   useInteractiveAuth,
 } from '../storage/interactive-auth-sessions.ts'
 import type { AppContext } from './app-type.ts'
-import { performStage, type Stage } from './interactive-auth-stages.ts'
+import {
+  type Attempt,
+  attemptStage,
+  type Flows,
+  isComplete,
+  nextStages,
+  resumeStage,
+  stageParams,
+} from './interactive-auth-stages.ts'
 import type { Session } from './session.ts'
 
 export interface InteractiveAuthRequest {
   readonly body: JsonObject
-  /** Each flow is a list of stages, to be completed in order. */
-  readonly flows: readonly (readonly Stage[])[]
+  readonly flows: Flows
   /** The session of the access token: its user must authenticate. Without one the password stage names the user. */
   readonly session: Session | undefined
   /** The caller uses the authentication session up itself, in the transaction of what was asked for. */
@@ -42,18 +49,23 @@ export async function interactiveAuth(
     operation: `${c.req.method} ${c.req.path}`,
     bodyHash: bodyHash(request.body),
     userId: request.session?.userId ?? null,
+    offer: { flows: request.flows, params: stageParams(c.env, request.flows) },
   }
   const sessionId = stringProperty(auth, 'session')
   const known = sessionId === undefined ? undefined : await findInteractiveAuth(c.env, sessionId)
-  const session = known ?? (await openInteractiveAuth(c.env, binding))
-  if (sessionId !== undefined && known === undefined) {
-    return challenge(c, request, session, {
+  if (known !== undefined) await checkBinding(c, known, binding)
+  // Nothing is agreed to that was not shown: where the server has come to ask for something else, it starts anew.
+  if (known !== undefined && JSON.stringify(known.offer) === JSON.stringify(binding.offer)) {
+    return await proceed(c, request, known, auth ?? {})
+  }
+  const session = await openInteractiveAuth(c.env, binding)
+  if (sessionId !== undefined) {
+    return challenge(c, session, {
       errcode: 'M_FORBIDDEN',
       error: 'The session is unknown or has expired',
     })
   }
-  await checkBinding(c, session, binding)
-  return auth === undefined ? challenge(c, request, session) : await proceed(c, request, session, auth)
+  return auth === undefined ? challenge(c, session) : await proceed(c, request, session, auth)
 }
 
 async function proceed(
@@ -63,20 +75,35 @@ async function proceed(
   auth: JsonObject,
 ): Promise<Response | InteractiveAuthSession> {
   const type = stringProperty(auth, 'type')
-  // A completed stage is not tried again; without a type the client asks whether a fallback page was successful.
-  if (type === undefined || session.completed.includes(type)) return await conclude(c, request, session)
-  const stage = nextStages(request, session).find((candidate) => candidate === type)
+  // Without a type the client asks whether a stage was completed elsewhere.
+  if (type === undefined) {
+    const resumed = await resumeStage(c.env, session)
+    return resumed === undefined
+      ? await conclude(c, request, session)
+      : await settle(c, request, session, resumed)
+  }
+  // A completed stage is not tried again.
+  if (session.completed.includes(type)) return await conclude(c, request, session)
+  const stage = nextStages(session).find((candidate) => candidate === type)
   if (stage === undefined) {
-    return challenge(c, request, session, {
+    return challenge(c, session, {
       errcode: 'M_FORBIDDEN',
       error: `${type} is not a stage to complete now`,
     })
   }
-  const outcome = await performStage(c.env, session, stage, auth)
-  if (!outcome.ok) return challenge(c, request, session, outcome)
-  const advanced = { ...session, completed: [...session.completed, stage], userId: outcome.userId }
-  if (isComplete(request, advanced)) return await conclude(c, request, advanced)
-  return challenge(c, request, await completeStage(c.env, session, stage, outcome.userId))
+  return await settle(c, request, session, await attemptStage(c.env, session, stage, auth))
+}
+
+async function settle(
+  c: AppContext,
+  request: InteractiveAuthRequest,
+  before: InteractiveAuthSession,
+  { session, outcome }: Attempt,
+): Promise<Response | InteractiveAuthSession> {
+  // What is complete is used up at once.
+  if (outcome.ok && isComplete(session)) return await conclude(c, request, session)
+  if (outcome.ok || session.data !== before.data) await keepInteractiveAuth(c.env, session)
+  return challenge(c, session, outcome.ok ? undefined : outcome)
 }
 
 async function conclude(
@@ -84,7 +111,7 @@ async function conclude(
   request: InteractiveAuthRequest,
   session: InteractiveAuthSession,
 ): Promise<Response | InteractiveAuthSession> {
-  if (!isComplete(request, session)) return challenge(c, request, session)
+  if (!isComplete(session)) return challenge(c, session)
   // A session is good for one request.
   if (!request.usedByCaller && !(await useInteractiveAuth(c.env, session.id))) {
     throw new MatrixError('M_FORBIDDEN', 403, 'The authentication session was used by another request')
@@ -92,19 +119,8 @@ async function conclude(
   return session
 }
 
-function isComplete({ flows }: InteractiveAuthRequest, { completed }: InteractiveAuthSession): boolean {
-  return flows.some((flow) => flow.every((stage, n) => completed[n] === stage))
-}
-
-function nextStages({ flows }: InteractiveAuthRequest, { completed }: InteractiveAuthSession): Stage[] {
-  return flows
-    .filter((flow) => completed.every((stage, n) => flow[n] === stage))
-    .flatMap((flow) => flow[completed.length] ?? [])
-}
-
 function challenge(
   c: AppContext,
-  request: InteractiveAuthRequest,
   session: InteractiveAuthSession,
   failure?: { readonly errcode: Errcode; readonly error: string },
 ): Response {
@@ -112,8 +128,8 @@ function challenge(
     {
       ...(failure === undefined ? {} : { errcode: failure.errcode, error: failure.error }),
       session: session.id,
-      flows: request.flows.map((stages) => ({ stages })),
-      params: {},
+      flows: session.offer.flows.map((stages) => ({ stages })),
+      params: session.offer.params,
       ...(session.completed.length === 0 ? {} : { completed: session.completed }),
     },
     401,

@@ -4,11 +4,20 @@
 import { eq, lt, sql } from 'drizzle-orm'
 import type { Env } from '../env.ts'
 import type { UserId } from '../matrix/event.ts'
+import type { JsonObject } from '../matrix/json.ts'
 import { database } from './database.ts'
 import { interactiveAuthSessions as table } from './schema/interactive-auth.ts'
 import { newSecretToken } from './secret-token.ts'
 
 const lifetimeMs = 15 * 60 * 1000
+
+/** What a client was asked for when its session was opened. */
+export interface Offer {
+  /** Lists of stages, to be completed in order. */
+  readonly flows: readonly (readonly string[])[]
+  /** By stage. */
+  readonly params: JsonObject
+}
 
 export interface InteractiveAuthSession {
   readonly id: string
@@ -17,51 +26,53 @@ export interface InteractiveAuthSession {
   readonly bodyHash: string
   /** Who must authenticate or, where nobody was named, who did; null as long as neither is known. */
   readonly userId: UserId | null
+  readonly offer: Offer
   readonly completed: readonly string[]
+  /** What stages keep until the session is used up, by stage. */
+  readonly data: JsonObject
 }
 
+type NewSession = Pick<InteractiveAuthSession, 'operation' | 'bodyHash' | 'userId' | 'offer'>
+
 /** Opens a session, and forgets those that have expired. */
-export async function openInteractiveAuth(
-  env: Env,
-  request: Pick<InteractiveAuthSession, 'operation' | 'bodyHash' | 'userId'>,
-): Promise<InteractiveAuthSession> {
+export async function openInteractiveAuth(env: Env, request: NewSession): Promise<InteractiveAuthSession> {
   const db = database(env)
   const id = newSecretToken()
   const now = Date.now()
   await db.batch([
     db.delete(table).where(lt(table.expiresAt, now)),
-    db.insert(table).values({ sessionId: id, ...request, expiresAt: now + lifetimeMs }),
+    db.insert(table).values({
+      ...request,
+      sessionId: id,
+      offer: JSON.stringify(request.offer),
+      expiresAt: now + lifetimeMs,
+    }),
   ])
-  return { id, ...request, completed: [] }
+  return { id, ...request, completed: [], data: {} }
 }
 
 /** A live session. */
 export async function findInteractiveAuth(env: Env, id: string): Promise<InteractiveAuthSession | undefined> {
   const row = await database(env).select().from(table).where(eq(table.sessionId, id)).get()
   if (!row || row.expiresAt <= Date.now()) return undefined
-  const completed: unknown = JSON.parse(row.completed)
   return {
     id,
     operation: row.operation,
     bodyHash: row.bodyHash,
     userId: row.userId,
-    completed: Array.isArray(completed) ? completed.filter((stage) => typeof stage === 'string') : [],
+    offer: JSON.parse(row.offer) as Offer,
+    completed: JSON.parse(row.completed) as string[],
+    data: JSON.parse(row.data) as JsonObject,
   }
 }
 
-/** Records that a stage was completed, and by whom where that was open. */
-export async function completeStage(
-  env: Env,
-  session: InteractiveAuthSession,
-  stage: string,
-  userId: UserId | null,
-): Promise<InteractiveAuthSession> {
-  const completed = [...session.completed, stage]
+/** Keeps what stages made of a session: those completed, who is asking, and their data. */
+export async function keepInteractiveAuth(env: Env, session: InteractiveAuthSession): Promise<void> {
+  const { id, completed, data, userId } = session
   await database(env)
     .update(table)
-    .set({ completed: JSON.stringify(completed), userId })
-    .where(eq(table.sessionId, session.id))
-  return { ...session, completed, userId }
+    .set({ completed: JSON.stringify(completed), data: JSON.stringify(data), userId })
+    .where(eq(table.sessionId, id))
 }
 
 /** Binds a session without completed stages to another body. */

@@ -14,6 +14,8 @@ export const interactiveAuthSessions = sqliteTable(
     completed: text('completed').notNull().default('[]'),
     registrationToken: text('registration_token'),
     expiresAt: integer('expires_at').notNull(),
+    offer: text('offer').notNull().default('{"flows":[],"params":{}}'),
+    data: text('data').notNull().default('{}'),
   },
   (table) => [index('interactive_auth_expiry').on(table.expiresAt)],
 )

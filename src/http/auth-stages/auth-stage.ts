@@ -1,0 +1,41 @@
+// What a stage of user-interactive authentication is made of; each has its file beside this one and its line in
+// ../interactive-auth-stages.ts. Specification: client-server API, "User-Interactive Authentication API".
+
+import type { html } from 'hono/html'
+import type { Env } from '../../env.ts'
+import type { Errcode } from '../../errors.ts'
+import type { UserId } from '../../matrix/event.ts'
+import type { JsonObject } from '../../matrix/json.ts'
+import type { InteractiveAuthSession } from '../../storage/interactive-auth-sessions.ts'
+
+/**
+ * `userId` is who is known to be asking after the stage. A failure may be followed by another try. `data` is kept by
+ * the session for the stage, whatever the outcome: see `InteractiveAuthSession.data`.
+ */
+export type StageOutcome = { readonly data?: JsonObject } & (
+  | { readonly ok: true; readonly userId: UserId | null }
+  | { readonly ok: false; readonly errcode: Errcode; readonly error: string }
+)
+
+export interface AuthStage {
+  /** What clients have to know: an entry of `params` in the 401 answer, as it stands when the session is opened. */
+  readonly params?: (env: Env) => JsonObject
+  /** Tries the stage with a client's auth data. Throws a MatrixError where another try would make no difference. */
+  readonly perform: (env: Env, session: InteractiveAuthSession, auth: JsonObject) => Promise<StageOutcome>
+  /**
+   * Whether a stage was completed meanwhile by other means than the client, asked when it sends its session alone and
+   * the stage is the next one. Undefined: not yet.
+   */
+  readonly resume?: (env: Env, session: InteractiveAuthSession) => Promise<StageOutcome | undefined>
+  readonly page: StagePage
+}
+
+type Html = ReturnType<typeof html>
+
+/** The stage's part of the fallback page: the inside of a form that is posted back, with a button after it. */
+export interface StagePage {
+  readonly title: string
+  /** Form fields that become auth data of the same name. */
+  readonly fields: readonly string[]
+  readonly content: (env: Env, session: InteractiveAuthSession) => Html
+}
