@@ -1,5 +1,6 @@
 // A room's part of sliding sync from the newest events in the Hub's memory, without asking the room.
 
+import type { EventNews } from '../hub/room-news.ts'
 import type { SlidingRoom } from '../hub/sliding-sync-room.ts'
 import { stringProperty, type JsonObject } from '../matrix/json.ts'
 import { loadsMembersLazily, type RequiredState, stateMatch } from '../matrix/required-state.ts'
@@ -37,17 +38,16 @@ export function slidingNews(view: NewsView, { part }: SlidingRoom): string | und
   ].join()
 }
 
-function requiredState(
-  { required }: NewsView,
-  news: readonly { readonly event: JsonObject; readonly senderMember?: JsonObject }[],
-): JsonObject[] {
+function requiredState(view: NewsView, news: readonly EventNews[]): JsonObject[] {
+  const { required } = view
   const wanted = stateMatch(required)
   const slots = new Map<string, JsonObject>()
   const note = (event: JsonObject) => slots.set(JSON.stringify([event['type'], event['state_key']]), event)
-  for (const { event, senderMember } of news) {
+  for (const item of news) {
+    const { event, senderMember } = item
     if (senderMember && loadsMembersLazily(required)) note(senderMember)
     const key = stringProperty(event, 'state_key')
-    if (key !== undefined && wanted(stringProperty(event, 'type') ?? '', key)) note(event)
+    if (key !== undefined && wanted(stringProperty(event, 'type') ?? '', key)) note(withViewer(view, item))
   }
   return [...slots.values()]
 }

@@ -46,16 +46,17 @@ function facts(event: JsonObject, sender: string) {
 
 // State of the range that the timeline does not carry, and the members of its senders where they are loaded lazily.
 function stateEvents(
-  { filter, useStateAfter }: SyncView,
+  view: SyncView,
   news: readonly EventNews[],
   shown: readonly EventNews[],
   roomId: string,
 ): JsonObject[] {
+  const { filter, useStateAfter } = view
   const matches = compileEventFilter(filter.room?.state)
   const missing = news
     .filter((item) => 'state_key' in item.event && (useStateAfter || !shown.includes(item)))
     .filter((item) => matches({ ...facts(item.event, item.sender), room_id: roomId }))
-    .map((item) => item.event)
+    .map((item) => withViewer(view, item))
   const lastOfSlot = new Map(
     missing.map((event) => [JSON.stringify([event['type'], event['state_key']]), event]),
   )

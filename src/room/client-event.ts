@@ -1,10 +1,10 @@
 // Events as clients see them. Specification: client-server API, "Room event format", "Types of room events".
 
-import type { JsonObject } from '../matrix/json.ts'
+import { type JsonObject, stringProperty } from '../matrix/json.ts'
 import { identity, type RoomContext } from './context.ts'
 import { eventByEid, type StoredEvent } from './events.ts'
-import { eidInState } from './state-at.ts'
-import { membershipAt } from './member-counts.ts'
+import { eidInState, eventInState, knowsState, type StateRef } from './state-at.ts'
+import { viewOf } from './visibility.ts'
 
 /** Who looks at an event: decides what of `unsigned` is theirs. */
 export interface Viewer {
@@ -70,13 +70,16 @@ export function clientEvent(room: RoomContext, stored: StoredEvent, viewer?: Vie
 
 function unsigned(room: RoomContext, stored: StoredEvent, viewer: Viewer | undefined): JsonObject {
   const result: JsonObject = { age: Math.max(0, room.now() - stored.event.origin_server_ts) }
-  if (stored.slot !== null) addReplaced(room, stored, stored.slot, result)
+  if (stored.slot !== null) addReplaced(room, stored, stored.slot, viewer, result)
   if (stored.redactedBy !== null) {
-    result['redacted_because'] = clientEvent(room, eventByEid(room, stored.redactedBy))
+    result['redacted_because'] = clientEvent(room, eventByEid(room, stored.redactedBy), viewer)
   }
   if (!viewer) return result
-  // Since v1.11: the viewer's own membership at the time of the event.
-  result['membership'] = membershipAt(room, viewer.userId, stored.eid) ?? 'leave'
+  // Since v1.11: the viewer's own membership just after the event, on its branch of the room. Nobody knows that of
+  // events which came along with a join, as state alone.
+  if (knowsState(stored)) {
+    result['membership'] = membershipIn(room, viewer.userId, stored.stateAfter) ?? 'leave'
+  }
   const transaction = transactionOf(stored)
   // Only the device that sent an event is told its transaction id.
   if (transaction && transaction[0] === viewer.userId && transaction[1] === viewer.deviceId) {
@@ -88,13 +91,36 @@ function unsigned(room: RoomContext, stored: StoredEvent, viewer: Viewer | undef
   return result
 }
 
-function addReplaced(room: RoomContext, stored: StoredEvent, slot: number, result: JsonObject): void {
+function membershipIn(room: RoomContext, userId: string, state: StateRef): string | undefined {
+  return stringProperty(eventInState(room, state, 'm.room.member', userId)?.content, 'membership')
+}
+
+function addReplaced(
+  room: RoomContext,
+  stored: StoredEvent,
+  slot: number,
+  viewer: Viewer | undefined,
+  result: JsonObject,
+): void {
   const eid = eidInState(room, stored.stateBefore, slot)
   if (eid === 0 || eid === stored.eid) return
   const replaced = eventByEid(room, eid)
   result['replaces_state'] = replaced.event.event_id
+  // Since v1.19: the id goes to everyone, what it said only to those who may see the event replaced.
+  if (viewer && !maySeeReplaced(room, viewer.userId, stored, replaced)) return
   result['prev_content'] = replaced.event.content
   result['prev_sender'] = replaced.event.sender
+}
+
+// Members may read whatever is in the state, and everybody knows what they were themselves.
+function maySeeReplaced(
+  room: RoomContext,
+  userId: string,
+  { event, stateBefore }: StoredEvent,
+  replaced: StoredEvent,
+): boolean {
+  if (event.type === 'm.room.member' && event.state_key === userId) return true
+  return membershipIn(room, userId, stateBefore) === 'join' || viewOf(room, userId).sees(replaced)
 }
 
 /** Stripped state as invites and knocks carry it: type, state_key, sender and content. */
