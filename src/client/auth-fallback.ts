@@ -15,6 +15,7 @@ import {
   type InteractiveAuthSession,
   keepInteractiveAuth,
 } from '../storage/interactive-auth-sessions.ts'
+import { acceptedLanguages } from '../web/accepted-languages.ts'
 import { showPage } from '../web/page.ts'
 
 /** GET and POST /auth/{authType}/fallback/web. */
@@ -87,14 +88,17 @@ async function formPage(
   error?: string,
   status: ContentfulStatusCode = error === undefined ? 200 : 401,
 ): Promise<Response> {
-  const { title, content } = authStage(stage).page
+  const { title, content, button = 'Continue', sources } = authStage(stage).page
+  const languages = acceptedLanguages(c.req.header('Accept-Language'))
   return await showPage(c, {
     title,
     status,
-    content: () =>
+    ...(sources && { sources: sources(c.env) }),
+    content: (nonce) =>
       html`<form method="post">
-        ${error === undefined ? '' : html`<p role="alert">${error}</p>`} ${content(c.env, session)}
-        <button>Continue</button>
+        ${error === undefined ? '' : html`<p role="alert">${error}</p>`}
+        ${content({ env: c.env, session, nonce, languages })}
+        <button>${button}</button>
       </form>`,
   })
 }

@@ -8,18 +8,28 @@ import { styleSheet } from './style-sheet.ts'
 
 export type Html = ReturnType<typeof html>
 
+/** What a page may load from elsewhere, as source expressions of a Content-Security-Policy. */
+export interface Sources {
+  readonly script: readonly string[]
+  readonly frame: readonly string[]
+  readonly connect: readonly string[]
+}
+
 export interface Page {
   readonly title: string
   /** What stands below the title. `nonce` is for script elements: no other script runs. */
   readonly content: (nonce: string) => Html
   readonly status?: ContentfulStatusCode
+  readonly sources?: Sources
 }
 
-/** The answer that shows a page. Its Content-Security-Policy refuses whatever the page does not bring itself. */
-export async function showPage(c: AppContext, { title, content, status = 200 }: Page): Promise<Response> {
+/** The answer that shows a page. Its Content-Security-Policy refuses whatever is neither the page's own nor named. */
+export async function showPage(c: AppContext, page: Page): Promise<Response> {
+  const { title, content, status = 200, sources } = page
   const nonce = newSecretToken()
-  c.header('Content-Security-Policy', contentSecurityPolicy(nonce))
-  c.header('Referrer-Policy', 'no-referrer')
+  c.header('Content-Security-Policy', contentSecurityPolicy(nonce, sources))
+  // Whose script runs here learns the site, never the address with its session.
+  c.header('Referrer-Policy', sources ? 'strict-origin' : 'no-referrer')
   c.header('X-Content-Type-Options', 'nosniff')
   c.header('Cache-Control', 'no-store')
   const document = await html`<!doctype html>
@@ -43,12 +53,15 @@ export async function showPage(c: AppContext, { title, content, status = 200 }: 
   return c.html(document, status)
 }
 
-function contentSecurityPolicy(nonce: string): string {
+const nowhere: Sources = { script: [], frame: [], connect: [] }
+
+function contentSecurityPolicy(nonce: string, { script, frame, connect } = nowhere): string {
   return [
     "default-src 'none'",
-    `script-src 'nonce-${nonce}'`,
+    ['script-src', `'nonce-${nonce}'`, ...script].join(' '),
     `style-src 'nonce-${nonce}'`,
-    "connect-src 'self'",
+    ...(frame.length === 0 ? [] : [['frame-src', ...frame].join(' ')]),
+    ['connect-src', "'self'", ...connect].join(' '),
     "form-action 'self'",
     "base-uri 'none'",
     "frame-ancestors 'none'",

@@ -1,12 +1,12 @@
 // What a stage of user-interactive authentication is made of; each has its file beside this one and its line in
 // ../interactive-auth-stages.ts. Specification: client-server API, "User-Interactive Authentication API".
 
-import type { html } from 'hono/html'
 import type { Env } from '../../env.ts'
 import type { Errcode } from '../../errors.ts'
 import type { UserId } from '../../matrix/event.ts'
 import type { JsonObject } from '../../matrix/json.ts'
 import type { InteractiveAuthSession } from '../../storage/interactive-auth-sessions.ts'
+import type { Html, Sources } from '../../web/page.ts'
 
 /**
  * `userId` is who is known to be asking after the stage. A failure may be followed by another try. `data` is kept by
@@ -30,12 +30,23 @@ export interface AuthStage {
   readonly page: StagePage
 }
 
-type Html = ReturnType<typeof html>
-
 /** The stage's part of the fallback page: the inside of a form that is posted back, with a button after it. */
 export interface StagePage {
   readonly title: string
+  /** What the button says: Continue by default. */
+  readonly button?: string
   /** Form fields that become auth data of the same name. */
   readonly fields: readonly string[]
-  readonly content: (env: Env, session: InteractiveAuthSession) => Html
+  readonly content: (view: StageView) => Html
+  /** What the page takes from elsewhere: nothing by default. */
+  readonly sources?: (env: Env) => Sources
+}
+
+export interface StageView {
+  readonly env: Env
+  readonly session: InteractiveAuthSession
+  /** For script elements: no other script runs. */
+  readonly nonce: string
+  /** Language tags the reader understands, best first. */
+  readonly languages: readonly string[]
 }

@@ -14,7 +14,7 @@ export const passwordStage: AuthStage = {
   page: {
     title: 'Confirm with your password',
     fields: ['user', 'password'],
-    content: (_env, { userId }) => html`
+    content: ({ session: { userId } }) => html`
       ${
         userId === null
           ? html`<label>User name <input name="user" autocomplete="username" required autofocus /></label>`
