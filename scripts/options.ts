@@ -144,6 +144,36 @@ const options: readonly Option[] = [
     check: nonEmpty,
   },
   {
+    name: 'public-base-url',
+    value: 'URL',
+    help: 'where clients reach this server, such as https://matrix.example.org',
+    check: webUrl,
+  },
+  {
+    name: 'mail-from',
+    value: 'ADDRESS',
+    help: 'sender of mails, as Name <address>; mail needs this, the URL above and one of the two below',
+    check: nonEmpty,
+  },
+  {
+    name: 'mail-url',
+    value: 'URL',
+    help: 'where a provider takes mails, as JSON',
+    check: webUrl,
+  },
+  {
+    name: 'mail-token',
+    value: 'TOKEN',
+    help: 'what the provider knows us by',
+    check: nonEmpty,
+  },
+  {
+    name: 'mail-dir',
+    value: 'FOLDER',
+    help: 'where mails are written to instead of being sent, for development',
+    check: nonEmpty,
+  },
+  {
     name: 'client-address-header',
     value: 'HEADER',
     help: 'header in which a reverse proxy passes the address of the client, such as X-Forwarded-For',
@@ -167,6 +197,8 @@ export interface Settings {
   /** A path. */
   readonly extraCa: string | undefined
   readonly allowPrivateNetworks: boolean
+  /** A path. */
+  readonly mailDir: string | undefined
   /** Text variables of the Worker. */
   readonly vars: Readonly<Record<string, string>>
 }
@@ -190,6 +222,10 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     REGISTRATION_SHARED_SECRET: value('registration-shared-secret'),
     TURN_URIS: value('turn-uris'),
     TURN_SHARED_SECRET: value('turn-shared-secret'),
+    PUBLIC_BASE_URL: value('public-base-url'),
+    MAIL_FROM: value('mail-from'),
+    MAIL_URL: value('mail-url'),
+    MAIL_TOKEN: value('mail-token'),
     CLIENT_ADDRESS_HEADER: value('client-address-header'),
     // There is more memory here than on the platform.
     MAX_THUMBNAIL_PIXELS: '40000000',
@@ -203,6 +239,7 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     tls: tlsSettings(value('tls-key'), value('tls-cert'), Number(required('tls-port'))),
     extraCa: value('extra-ca'),
     allowPrivateNetworks: value('allow-private-networks') === 'on',
+    mailDir: value('mail-dir'),
     vars: Object.fromEntries(vars),
   }
 }
@@ -264,6 +301,10 @@ function environmentName(name: string): string {
 
 function nonEmpty(text: string): string | undefined {
   return text === '' ? 'something' : undefined
+}
+
+function webUrl(text: string): string | undefined {
+  return /^https?:$/.test(URL.parse(text)?.protocol ?? '') ? undefined : 'an http or https URL'
 }
 
 function oneOf(standard: string, allowed: readonly string[]): Pick<Option, 'default' | 'check'> {

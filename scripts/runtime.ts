@@ -19,6 +19,8 @@ export interface RuntimeOptions {
   readonly vars?: Readonly<Record<string, string>>
   /** What requests to other servers go through. Default: they are refused. */
   readonly federation?: NodeHandler
+  /** Where mails go that no provider sends. Default: nowhere, there are none then. */
+  readonly mail?: NodeHandler
   /** Takes each line that the Worker or workerd prints. Default: standard output and standard error. */
   readonly onLine?: (line: string, stream: 'stdout' | 'stderr') => void
 }
@@ -71,7 +73,10 @@ function runtimeOptions(options: RuntimeOptions, config = readWranglerConfig()):
     bindings: { ...config.vars, ...ownMachine, ...options.vars },
     ...storageOptions(config, options.dataDir),
     ...queueOptions(config),
-    serviceBindings: { FEDERATION_TRANSPORT: { node: options.federation ?? noFederation } },
+    serviceBindings: {
+      FEDERATION_TRANSPORT: { node: options.federation ?? noFederation },
+      ...(options.mail && { MAIL_SINK: { node: options.mail } }),
+    },
     ratelimits: Object.fromEntries(config.ratelimits.map(({ name, ...limit }) => [name, limit])),
     // The port of the server leads straight to the Worker. Miniflare's own entry, which among other things hands
     // out R2 objects to anyone who sends `Host: localhost`, stays on a random port of the loopback interface.

@@ -14,6 +14,7 @@ import {
 } from './data-dir.ts'
 import { helpText, readSettings, StartError } from './options.ts'
 import { federationTransport } from './federation-transport.ts'
+import { mailFolder } from './mail-dir.ts'
 import { startRuntime } from './runtime.ts'
 import { readPem, readTlsFiles, tlsFront } from './tls-front.ts'
 import { readWranglerConfig } from './wrangler-config.ts'
@@ -44,6 +45,7 @@ async function main(): Promise<void> {
     host,
     port,
     federation: federationTransport({ extraCa, allowPrivateNetworks }),
+    ...(settings.mailDir !== undefined && { mail: mailFolder(resolve(settings.mailDir)) }),
     vars: { ...settings.vars, SERVER_NAME: serverName, FIRST_USER_TOKEN: firstUser.token },
   })
   if (front) await once(front.listen({ host, port: tls.port }), 'listening')

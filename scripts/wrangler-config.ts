@@ -39,7 +39,8 @@ const schema = v.strictObject({
       simple: v.strictObject({ limit: v.number(), period: v.picklist([10, 60]) }),
     }),
   ),
-  // Of no meaning here.
+  // Of no meaning here: there is no such binding, mail goes out by an HTTP provider, or into a folder.
+  send_email: v.optional(v.unknown()),
   observability: v.optional(v.unknown()),
   limits: v.optional(v.unknown()),
   placement: v.optional(v.unknown()),

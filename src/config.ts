@@ -1,6 +1,7 @@
 // Configuration read from the Worker's variables, checked once per isolate.
 
 import type { Env } from './env.ts'
+import { type MailSettings, mailSettings } from './mail/mail-settings.ts'
 import type { ServerName } from './matrix/event.ts'
 import { roomVersion, type RoomVersionId } from './matrix/room-version.ts'
 import { parseServerName } from './matrix/identifiers.ts'
@@ -29,6 +30,8 @@ export interface Config {
   readonly keyNotaries: readonly ServerName[]
   /** Whether users are shown who is online. */
   readonly presence: boolean
+  /** How mail is sent; undefined where it is not. */
+  readonly mail: MailSettings | undefined
 }
 
 const cache = new WeakMap<Env, Config>()
@@ -63,6 +66,7 @@ function readConfig(env: Env): Config {
     maxJoinStateEvents: integer('MAX_JOIN_STATE_EVENTS', env.MAX_JOIN_STATE_EVENTS, 10_000_000),
     keyNotaries: serverNames('KEY_NOTARIES', env.KEY_NOTARIES),
     presence: oneOf('PRESENCE', env.PRESENCE, ['on', 'off']) === 'on',
+    mail: mailSettings(env),
   }
 }
 

@@ -64,7 +64,7 @@ export interface Env {
   readonly REGISTRATION_SHARED_SECRET?: string
   /** A registration token that makes the first user of the server, printed by the launcher. */
   readonly FIRST_USER_TOKEN?: string
-  /** Base URL that clients use, for the well-known document; the request's own origin where unset. */
+  /** Base URL that clients use, for the well-known document and links in mails; where unset, the request's own origin. */
   readonly PUBLIC_BASE_URL?: string
   /** TURN servers for calls, and what clients are let in with: see docs/operators.md. */
   readonly TURN_URIS?: string
@@ -72,6 +72,13 @@ export interface Env {
   readonly TURN_USERNAME?: string
   readonly TURN_PASSWORD?: string
   readonly TURN_TTL_SECONDS?: string
+  /** Mail to users: the platform's binding, or an HTTP provider, or the launcher. See docs/operators.md. */
+  readonly EMAIL?: SendEmail
+  readonly MAIL_URL?: string
+  readonly MAIL_TOKEN?: string
+  readonly MAIL_SINK?: Fetcher
+  /** `Name <address>`. */
+  readonly MAIL_FROM?: string
   /** Whom to ask for help: a Matrix user id, an address, a page. Published in a well-known document when set. */
   readonly SUPPORT_USER?: string
   readonly SUPPORT_EMAIL?: string

@@ -14,6 +14,7 @@ export type LogEvent =
       rule: string
       reason: string
     }
+  | { event: 'policy_server_failed'; room_id: string; server: string; event_id: string; error: string }
   | { event: 'hierarchy_failed'; room_id: string; server: string; error: string }
   | { event: 'edu_ignored'; server: string; error: string }
   | { event: 'transaction_room_failed'; room_id: string; server: string; error: string }
@@ -41,6 +42,7 @@ export type LogEvent =
   | { event: 'login_failed'; user_id: string }
   | { event: 'push_failed'; gateway: string; failures: number; error: string }
   | { event: 'push_not_made'; gateway: string; error: string }
+  | { event: 'mail_failed'; transport: string; error: string }
   | { event: 'remote_media_failed'; server: string; media_id: string; error: string }
   | { event: 'remote_media_not_trimmed'; error: string }
   | { event: 'thumbnail_not_kept'; media_id: string; error: string }

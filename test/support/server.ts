@@ -22,6 +22,8 @@ export interface ServerOptions {
   readonly port?: number
   /** What requests to other servers go through. Default: they are refused. */
   readonly federation?: NodeHandler
+  /** Where mails go. Default: there is no mail. */
+  readonly mail?: NodeHandler
   /** Entry of another Worker, for the tests of the guard. */
   readonly entry?: string
 }
@@ -66,6 +68,7 @@ export async function startServer(options: ServerOptions = {}) {
     port: options.port ?? 0,
     vars: { ...testVars, ...options.vars },
     ...(options.federation && { federation: options.federation }),
+    ...(options.mail && { mail: options.mail }),
     onLine: (line) => logs.push(line),
   })
   let running = true

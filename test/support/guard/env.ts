@@ -23,6 +23,7 @@ export function guardEnv(env: LocalEnv): LocalEnv {
     FEDERATION_SENDER: guardNamespace(env.FEDERATION_SENDER, 'FederationSender'),
     FEDERATION_QUEUE: guardQueue(env.FEDERATION_QUEUE),
     ...(env.FEDERATION_TRANSPORT && { FEDERATION_TRANSPORT: guardTransport(env.FEDERATION_TRANSPORT) }),
+    ...(env.MAIL_SINK && { MAIL_SINK: guardTransport(env.MAIL_SINK) }),
   }
   guarded.set(env, fresh)
   return fresh
