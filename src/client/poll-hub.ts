@@ -6,7 +6,13 @@ import type { KeyCounts } from '../hub/one-time-keys.ts'
 import type { SlidingPlan } from '../hub/sliding-sync.ts'
 import { idleMark, type SlidingSyncRequest, supersededMark } from '../hub/sliding-sync-request.ts'
 import type { SyncPlan } from '../hub/sync.ts'
-import { keyCountsMark, syncRequestHeader, type SyncRequest } from '../hub/sync-request.ts'
+import {
+  keyCountsMark,
+  movedMark,
+  type SyncPosition,
+  syncRequestHeader,
+  type SyncRequest,
+} from '../hub/sync-request.ts'
 
 /** What a poll of a kind asks for and gets. */
 export interface PollKind {
@@ -17,6 +23,8 @@ export interface PollKind {
 /** What comes over the socket beside the plan. */
 export interface PollEvents {
   readonly onKeyCounts?: (counts: KeyCounts) => void
+  /** There was nothing to tell up to this position. */
+  readonly onMoved?: (position: SyncPosition) => void
   /** Where the client stands while nothing happens. */
   readonly onIdle?: (plan: SlidingPlan) => void
   /** The client has sent another request on the same connection. */
@@ -57,7 +65,7 @@ async function planNow(env: Env, shard: number, request: SyncRequest | SlidingSy
 async function nextMessage(
   socket: WebSocket,
   timeout: number,
-  { onKeyCounts, onIdle, onSuperseded }: PollEvents,
+  { onKeyCounts, onMoved, onIdle, onSuperseded }: PollEvents,
 ): Promise<string | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined
   try {
@@ -68,6 +76,9 @@ async function nextMessage(
         // Written by this server's own Hub.
         if (data.startsWith(keyCountsMark)) {
           return onKeyCounts?.(JSON.parse(data.slice(keyCountsMark.length)) as KeyCounts)
+        }
+        if (data.startsWith(movedMark)) {
+          return onMoved?.(JSON.parse(data.slice(movedMark.length)) as SyncPosition)
         }
         if (data.startsWith(idleMark)) return onIdle?.(JSON.parse(data.slice(idleMark.length)) as SlidingPlan)
         if (data !== supersededMark) return resolve(data)

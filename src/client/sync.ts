@@ -111,6 +111,7 @@ async function sync(env: Env, session: Session, view: SyncView, options: SyncOpt
     const remaining = since && !options.fullState ? deadline - Date.now() : 0
     const plan = await pollHub<'v3'>(env, session.shard, request, remaining, {
       onKeyCounts: (counts) => (keyCounts = counts),
+      onMoved: (position) => (since = position),
     })
     keyCounts = plan?.keyCounts ?? keyCounts
     const next = formatSyncToken(plan?.next ?? since ?? { log: 0, ephemeral: 0 })

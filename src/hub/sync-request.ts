@@ -32,6 +32,9 @@ export interface SyncPosition {
 /** What a message about a device's keys begins with, to a sync that waits; all others are plans, or empty for large ones. */
 export const keyCountsMark = 'keys:'
 
+/** What a waiting sync is told with when it goes on from a later position, which follows: there was nothing for it until then. */
+export const movedMark = 'moved:'
+
 /** The header that carries a request that waits, as JSON text with what a header cannot hold percent-encoded. */
 export const syncRequestHeader = 'Hearth-Sync-Request'
 

@@ -9,7 +9,7 @@ import { keyCounts } from './one-time-keys.ts'
 import { planSlidingSync, type SlidingPlan } from './sliding-sync.ts'
 import { idleMark, type SlidingSyncRequest, supersededMark } from './sliding-sync-request.ts'
 import { planSync, type SyncPlan } from './sync.ts'
-import { keyCountsMark, type SyncRequest } from './sync-request.ts'
+import { keyCountsMark, movedMark, type SyncRequest } from './sync-request.ts'
 
 // Sockets take messages of 1 MiB.
 const largestMessage = 256 * 1024
@@ -42,7 +42,10 @@ export function wake(hub: HubContext, uid: number): void {
     const request = waitingRequest(socket)
     if (!request) continue
     const plan = planFor(hub, socket, request)
-    if (plan?.idle) continue
+    if (plan?.idle) {
+      if (!('sliding' in request) && 'join' in plan) moveOn(socket, request, plan)
+      continue
+    }
     // The attachment is emptied so that the next wake does not answer it again.
     socket.serializeAttachment(null)
     const text = plan ? JSON.stringify(plan) : ''
@@ -137,8 +140,19 @@ export function pollSync(
   accept(server, waiterTag(uid))
   attach(server, request)
   if ('sliding' in request) server.send(`${idleMark}${JSON.stringify(plan)}`)
-  else sendKeyCounts(hub, uid, request.deviceId, server)
+  else {
+    if ('join' in plan) moveOn(server, request, plan)
+    sendKeyCounts(hub, uid, request.deviceId, server)
+  }
   return new Response(null, { status: 101, webSocket: client })
+}
+
+// What was looked through for nothing is not looked through again, neither by the next wake nor by the next sync.
+function moveOn(socket: WebSocket, request: SyncRequest, { next }: SyncPlan): void {
+  const { since } = request
+  if (since?.log === next.log && since.ephemeral === next.ephemeral) return
+  socket.serializeAttachment({ ...request, since: next })
+  socket.send(`${movedMark}${JSON.stringify(next)}`)
 }
 
 function attach(socket: WebSocket, request: SyncRequest | SlidingSyncRequest): void {

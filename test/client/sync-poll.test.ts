@@ -77,6 +77,27 @@ describe('a sync that waits', () => {
     expect(after.rooms).toBeUndefined()
   })
 
+  it('goes on from where it waited in vain: what others did meanwhile is not looked through again', async () => {
+    const { alice, roomId } = await people()
+    const carol = await server.register(`carol${n}`)
+    for (let i = 0; i < 10; i += 1) await post(carol, '/_matrix/client/v3/createRoom')
+    const { body: first } = await sync(carol, 'set_presence=offline')
+    const typing = `/_matrix/client/v3/rooms/${roomId}/typing/${alice.userId}`
+    const typed = await server.request('PUT', typing, { token: alice.token, body: { typing: true } })
+    expect(typed.status).toBe(200)
+    const waited = await sync(carol, `timeout=200&set_presence=offline&since=${first.next_batch}`)
+    expect(waited.body.rooms).toBeUndefined()
+    expect(waited.body.next_batch).not.toBe(first.next_batch)
+    // Rooms tell of themselves by their alarms some seconds later.
+    const again = async () =>
+      (
+        await server.measure(() =>
+          sync(carol, `timeout=200&set_presence=offline&since=${waited.body.next_batch}`),
+        )
+      ).doRowsRead
+    await expect.poll(again).toBeLessThan(10)
+  })
+
   it('tells the sending device its transaction id, and no other', async () => {
     const { alice, bob, roomId } = await people()
     const [mine, theirs] = await Promise.all([sync(alice, ''), sync(bob, '')])

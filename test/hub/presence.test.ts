@@ -8,7 +8,7 @@ import { presenceContent, presenceSince } from '../../src/hub/presence.ts'
 import { hubMigrations } from '../../src/hub/schema.ts'
 import { deviceEnded, deviceSynced, setPresence, userActive } from '../../src/hub/set-presence.ts'
 import { ephemeralSequence } from '../../src/hub/ephemeral.ts'
-import type { SyncRequest } from '../../src/hub/sync-request.ts'
+import { movedMark, type SyncRequest } from '../../src/hub/sync-request.ts'
 import { setTyping } from '../../src/hub/set-typing.ts'
 import { wake } from '../../src/hub/waiters.ts'
 import type { RoomId, UserId } from '../../src/matrix/event.ts'
@@ -86,7 +86,8 @@ function waitingSync(userId: UserId): Waiter {
   const socket = {
     deserializeAttachment: () => attachment,
     serializeAttachment: (value: unknown) => (attachment = value),
-    send: () => (answered = true),
+    // Only a plan ends the wait.
+    send: (message: string) => (answered ||= !message.startsWith(movedMark)),
     close: () => undefined,
   } as unknown as WebSocket
   sockets.set(`u${internUser(hub, userId)}`, [socket])
