@@ -25,7 +25,7 @@ export function relationRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidrelationseventid
   const path = '/_matrix/client/v1/rooms/:roomId/relations/:eventId'
   for (const more of ['', '/:relType', '/:relType/:eventType']) {
-    app.get(`${path}${more}`, requireSession({ guests: true }), (c) => relations(c))
+    app.get(`${path}${more}`, requireSession(), (c) => relations(c))
   }
 }
 

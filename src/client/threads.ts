@@ -22,7 +22,7 @@ const largestLimit = 100
 /** GET …/threads. */
 export function threadRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidthreads
-  app.get('/_matrix/client/v1/rooms/:roomId/threads', requireSession({ guests: true }), async (c) => {
+  app.get('/_matrix/client/v1/rooms/:roomId/threads', requireSession(), async (c) => {
     const roomId = roomParam(c)
     const { include, limit, from } = queryParams(c, querySchema)
     if (limit === 0) throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid field limit: greater than zero')

@@ -9,6 +9,7 @@ import { indexIsTold, tellIndex } from './index-room.ts'
 import { mergeExtremities } from './merge-extremities.ts'
 import { armAlarm, soonMs, writeCursors } from './outbox.ts'
 import { resumePending } from './pending-pdus.ts'
+import { guestsAreRemoved, removeGuests } from './remove-guests.ts'
 import { sendDueEvents } from './send-delayed.ts'
 import { senderIsTold, tellSender } from './tell-sender.ts'
 
@@ -18,7 +19,8 @@ export async function onAlarm(room: RoomContext): Promise<void> {
   const known = findIdentity(room)
   if (!known) return
   const sent = await sendDueEvents(room)
-  if ((await mergeExtremities(room)) || sent) await tellHubs(room)
+  const removed = !guestsAreRemoved(room) && (await removeGuests(room))
+  if ((await mergeExtremities(room)) || sent || removed) await tellHubs(room)
   if (!hubsAreTold(room)) {
     log({ event: 'fan_out_retried', room_id: known.roomId, events: livePosition(room) })
     await tellHubs(room)

@@ -24,6 +24,11 @@ const summarisedTypes = [
   'm.room.member',
 ]
 
+/** Whether the row is made of state of this type. */
+export function isSummarised(type: string): boolean {
+  return summarisedTypes.includes(type)
+}
+
 /** Whether D1 knows everything about the room that it should. */
 export function indexIsTold(room: RoomContext): boolean {
   return isTold(room, livePosition(room))

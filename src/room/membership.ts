@@ -83,7 +83,9 @@ export function changeMembership(
   identity(room)
   const done = checkPresent(room, request)
   if (done) return { eventId: done }
-  if (action === 'join' && request.guest === true) requireGuestAccess(room)
+  if (action === 'join' && request.guest === true && !admitsGuests(room)) {
+    throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 403, 'Guests may not join this room')
+  }
   const join = action === 'join' ? localAuthorisation(room, sender, request.memberOf) : {}
   if ('needsMembership' in join) return join
   if ('unable' in join) return { through: otherServers(room), resident: true }
@@ -131,12 +133,9 @@ export function checkPresent(
   return undefined
 }
 
-// Only rooms that say so can be joined by guests.
-function requireGuestAccess(room: RoomContext): void {
-  const access = stringProperty(currentEvent(room, 'm.room.guest_access')?.content, 'guest_access')
-  if (access !== 'can_join') {
-    throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 403, 'Guests may not join this room')
-  }
+/** Whether guests may join the room: only where it says so. */
+export function admitsGuests(room: RoomContext): boolean {
+  return stringProperty(currentEvent(room, 'm.room.guest_access')?.content, 'guest_access') === 'can_join'
 }
 
 // Who vouches for a join is for the server to say.

@@ -6,6 +6,8 @@ import { redact } from '../matrix/redaction.ts'
 import { powerLevelsContent, requiredLevel, userPowerLevel } from '../matrix/power-levels.ts'
 import { identity, type RoomContext } from './context.ts'
 import { eventByEid, eventStatus, findEvent, forgetEvent, type StoredEvent } from './events.ts'
+import { forgetIndex, isSummarised } from './index-room.ts'
+import { armAlarm, soonMs } from './outbox.ts'
 import { forgetRelation } from './relations.ts'
 import { stateLookup } from './state-at.ts'
 
@@ -51,6 +53,10 @@ function applyRedaction(room: RoomContext, redaction: StoredEvent, target: Store
     target.eid,
   )
   forgetEvent(room, target.eid)
+  if (target.slot === null) return
+  // What was told of the state before is no longer so, although no other event has taken the place of this one.
+  if (isSummarised(target.event.type)) forgetIndex(room)
+  armAlarm(room, soonMs)
 }
 
 /** Whether a redaction may take effect on its target. */

@@ -117,6 +117,15 @@ describe('the directory', () => {
     ])
   })
 
+  it('no longer shows a name that was redacted', async () => {
+    const roomId = await alice.createRoom({ visibility: 'public', name: 'abusive name' })
+    const filter = { generic_search_term: 'abusive' }
+    expect(ids((await search({ filter })).chunk)).toEqual([roomId])
+    const name = await alice.inRoom('GET', roomId, 'state/m.room.name/?format=event')
+    expect((await alice.redact(roomId, textOf(name.body, 'event_id'))).status).toBe(200)
+    expect(ids((await search({ filter })).chunk)).toEqual([])
+  })
+
   it('is changed by those with the power, and read by anybody', async () => {
     const roomId = await alice.createRoom({ preset: 'public_chat' })
     await bob.join(roomId)
