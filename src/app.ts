@@ -70,6 +70,7 @@ import { whoamiRoutes } from './client/whoami.ts'
 import { federationRoutes } from './federation/server/routes.ts'
 import type { App, AppEnv } from './http/app-type.ts'
 import { mediaRoutes } from './media/media-routes.ts'
+import { config } from './config.ts'
 import { currentPath } from './http/current-path.ts'
 import { renderError } from './http/render-error.ts'
 import { unrecognized } from './http/unrecognized.ts'
@@ -87,6 +88,11 @@ export function createApp(): App {
       exposeHeaders: ['Retry-After'],
     }),
   )
+  // Settings that make no sense stop everything, from the first request on.
+  app.use('*', async (c, next) => {
+    config(c.env)
+    await next()
+  })
   syncRoutes(app)
   slidingSyncRoutes(app)
   app.onError(renderError)

@@ -1,6 +1,8 @@
 // Configuration read from the Worker's variables, checked once per isolate.
 
 import type { Env } from './env.ts'
+import { type CaptchaSettings, captchaSettings } from './http/auth-stages/captcha-settings.ts'
+import { type TermsPolicies, termsPolicies } from './http/auth-stages/terms-policies.ts'
 import { type MailSettings, mailSettings } from './mail/mail-settings.ts'
 import type { ServerName } from './matrix/event.ts'
 import { roomVersion, type RoomVersionId } from './matrix/room-version.ts'
@@ -30,6 +32,9 @@ export interface Config {
   readonly keyNotaries: readonly ServerName[]
   /** Whether users are shown who is online. */
   readonly presence: boolean
+  /** What users accept and solve to register; undefined where they need not. */
+  readonly terms: TermsPolicies | undefined
+  readonly captcha: CaptchaSettings | undefined
   /** How mail is sent; undefined where it is not. */
   readonly mail: MailSettings | undefined
 }
@@ -66,6 +71,8 @@ function readConfig(env: Env): Config {
     maxJoinStateEvents: integer('MAX_JOIN_STATE_EVENTS', env.MAX_JOIN_STATE_EVENTS, 10_000_000),
     keyNotaries: serverNames('KEY_NOTARIES', env.KEY_NOTARIES),
     presence: oneOf('PRESENCE', env.PRESENCE, ['on', 'off']) === 'on',
+    terms: termsPolicies(env),
+    captcha: captchaSettings(env),
     mail: mailSettings(env),
   }
 }

@@ -66,6 +66,15 @@ export interface Env {
   readonly FIRST_USER_TOKEN?: string
   /** Base URL that clients use, for the well-known document and links in mails; where unset, the request's own origin. */
   readonly PUBLIC_BASE_URL?: string
+  /** Documents to accept at registration, as JSON, and a captcha to solve: see docs/operators.md. */
+  readonly TERMS_POLICIES?: string
+  readonly CAPTCHA?: string
+  readonly CAPTCHA_SITE_KEY?: string
+  readonly CAPTCHA_SECRET_KEY?: string
+  /** Where a captcha counts that was solved there, with commas between them. */
+  readonly CAPTCHA_HOSTNAMES?: string
+  /** Instead of the service's own address to verify captchas at. */
+  readonly CAPTCHA_VERIFY_URL?: string
   /** TURN servers for calls, and what clients are let in with: see docs/operators.md. */
   readonly TURN_URIS?: string
   readonly TURN_SHARED_SECRET?: string

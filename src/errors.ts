@@ -35,6 +35,8 @@ export type Errcode =
   | 'M_BAD_STATE'
   | 'M_GUEST_ACCESS_FORBIDDEN'
   | 'M_MISSING_PARAM'
+  | 'M_CAPTCHA_NEEDED'
+  | 'M_CAPTCHA_INVALID'
   | 'M_INVALID_PARAM'
   | 'M_TOO_LARGE'
   | 'M_EXCLUSIVE'

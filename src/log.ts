@@ -42,6 +42,7 @@ export type LogEvent =
   | { event: 'login_failed'; user_id: string }
   | { event: 'push_failed'; gateway: string; failures: number; error: string }
   | { event: 'push_not_made'; gateway: string; error: string }
+  | { event: 'captcha_not_verified'; error: string }
   | { event: 'mail_failed'; transport: string; error: string }
   | { event: 'remote_media_failed'; server: string; media_id: string; error: string }
   | { event: 'remote_media_not_trimmed'; error: string }

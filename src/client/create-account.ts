@@ -5,10 +5,12 @@ import { randomInt } from 'node:crypto'
 import { config } from '../config.ts'
 import { type Env, passwordHasherStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
+import { acceptedPolicies } from '../http/auth-stages/terms.ts'
 import { asciiLowerCase } from '../http/user-identifier.ts'
 import { log } from '../log.ts'
 import type { UserId } from '../matrix/event.ts'
 import { newUserId } from '../matrix/identifiers.ts'
+import type { InteractiveAuthSession } from '../storage/interactive-auth-sessions.ts'
 import { findUser, insertUser, insertUserOnce } from '../storage/users.ts'
 
 /** A free user id for a user name, in lower case. 400 M_INVALID_USERNAME, M_USER_IN_USE. */
@@ -46,7 +48,7 @@ export type AccountRequest = {
 } & (
   | { readonly admin: boolean; readonly guest: boolean }
   /** A completed authentication session, used up with the creation: its token says whether it is an administrator. */
-  | { readonly authSession: string }
+  | { readonly auth: InteractiveAuthSession }
 )
 
 /** Creates an account. 400 M_USER_IN_USE, 403 M_FORBIDDEN for an authentication session that was used before. */
@@ -55,8 +57,9 @@ export async function createAccount(env: Env, request: AccountRequest): Promise<
   const shard = randomInt(config(env).hubShards)
   const passwordHash = password === null ? null : await passwordHasherStub(env).hash(password)
   const user = { userId, shard, passwordHash, createdAt: Date.now() }
-  if ('authSession' in request) {
-    const outcome = await insertUserOnce(env, { ...user, guest: false }, request.authSession)
+  if ('auth' in request) {
+    const policies = acceptedPolicies(request.auth)
+    const outcome = await insertUserOnce(env, { ...user, guest: false }, request.auth.id, policies)
     if (outcome === 'user-in-use') throw userInUse()
     if (outcome === 'session-used')
       throw new MatrixError('M_FORBIDDEN', 403, 'The authentication session was used')

@@ -8,13 +8,13 @@ import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { checkNewPassword } from '../http/check-password.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
-import type { Stage } from '../http/interactive-auth-stages.ts'
 import { checked, jsonObject, queryParams } from '../http/json-body.ts'
 import { clientAddress, rateLimitByAddress } from '../http/rate-limit.ts'
 import { type JsonObject, stringProperty } from '../matrix/json.ts'
 import { isRegistrationTokenValid } from '../storage/registration-tokens.ts'
 import { type Account, createAccount, freeUserId, generatedUserId } from './create-account.ts'
 import { deviceFields, newSession } from './new-session.ts'
+import { registrationFlows } from './registration-flows.ts'
 import { upgradedGuest } from './upgrade-guest.ts'
 
 const registerQuery = v.object({ kind: v.optional(v.picklist(['user', 'guest']), 'user') })
@@ -78,10 +78,11 @@ async function newAccount(
 ): Promise<Response | Account> {
   // The user name is judged before anybody has to authenticate.
   const userId = username === undefined ? generatedUserId(c.env) : await freeUserId(c.env, username)
-  const auth = await interactiveAuth(c, { body, flows: flows(c.env), session: undefined, usedByCaller: true })
+  const flows = await registrationFlows(c.env)
+  const auth = await interactiveAuth(c, { body, flows, session: undefined, usedByCaller: true })
   if (auth instanceof Response) return auth
   if (password === undefined) throw new MatrixError('M_MISSING_PARAM', 400, 'Missing field: password')
-  return await createAccount(c.env, { userId, password, authSession: auth.id })
+  return await createAccount(c.env, { userId, password, auth })
 }
 
 async function registerGuest(c: AppContext): Promise<Response> {
@@ -98,14 +99,6 @@ async function registerGuest(c: AppContext): Promise<Response> {
   // Of a guest's parameters only the device's name counts.
   const name = stringProperty(body, 'initial_device_display_name')?.slice(0, 255)
   return c.json(await newSession(c.env, account, { initial_device_display_name: name }, clientAddress(c)))
-}
-
-function flows(env: Env): Stage[][] {
-  if (config(env).registration === 'token') return [['m.login.registration_token']]
-  // The first user's token makes an administrator, so it is of use where no token is needed.
-  return env.FIRST_USER_TOKEN === undefined
-    ? [['m.login.dummy']]
-    : [['m.login.dummy'], ['m.login.registration_token']]
 }
 
 function refuseIfClosed(env: Env): void {

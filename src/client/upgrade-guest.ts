@@ -5,12 +5,14 @@ import { passwordHasherStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { AppContext } from '../http/app-type.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
+import { acceptedPolicies } from '../http/auth-stages/terms.ts'
 import { asciiLowerCase } from '../http/user-identifier.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import { newUserId } from '../matrix/identifiers.ts'
 import { findSession } from '../storage/sessions.ts'
 import { upgradeGuest } from '../storage/users.ts'
 import type { Account } from './create-account.ts'
+import { guestUpgradeFlows } from './registration-flows.ts'
 
 export interface UpgradeRequest {
   readonly guest_access_token: string
@@ -32,11 +34,11 @@ export async function upgradedGuest(
   if (!guest.guest || guest.userId !== userId) {
     throw new MatrixError('M_FORBIDDEN', 403, 'Only a guest can be upgraded, under the same user name')
   }
-  const auth = await interactiveAuth(c, { body, flows: [['m.login.dummy']], session: undefined })
+  const auth = await interactiveAuth(c, { body, flows: guestUpgradeFlows(c.env), session: undefined })
   if (auth instanceof Response) return auth
   if (request.password === undefined) throw new MatrixError('M_MISSING_PARAM', 400, 'Missing field: password')
   const passwordHash = await passwordHasherStub(c.env).hash(request.password)
-  if (!(await upgradeGuest(c.env, userId, passwordHash))) {
+  if (!(await upgradeGuest(c.env, userId, passwordHash, acceptedPolicies(auth)))) {
     throw new MatrixError('M_USER_IN_USE', 400, 'The guest has been upgraded before')
   }
   return { userId, shard: guest.shard }

@@ -5,14 +5,19 @@ import type { Env } from '../env.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import type { InteractiveAuthSession } from '../storage/interactive-auth-sessions.ts'
 import type { AuthStage, StageOutcome } from './auth-stages/auth-stage.ts'
+import { captchaStage, captchaStageNames } from './auth-stages/captcha.ts'
 import { dummyStage } from './auth-stages/dummy.ts'
 import { passwordStage } from './auth-stages/password.ts'
 import { registrationTokenStage } from './auth-stages/registration-token.ts'
+import { termsStage } from './auth-stages/terms.ts'
 
 const stages = {
   'm.login.dummy': dummyStage,
   'm.login.password': passwordStage,
   'm.login.registration_token': registrationTokenStage,
+  [captchaStageNames.recaptcha]: captchaStage,
+  [captchaStageNames.turnstile]: captchaStage,
+  'm.login.terms': termsStage,
 } as const satisfies Record<string, AuthStage>
 
 export type Stage = keyof typeof stages

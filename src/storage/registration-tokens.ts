@@ -41,6 +41,15 @@ function usable(token: string, ownSession: string) {
     ) < t.uses_allowed)`
 }
 
+/** Whether the configured token of the first user is still of use: it makes an administrator, where there is none. */
+export async function awaitsFirstUser(env: Env): Promise<boolean> {
+  if (!env.FIRST_USER_TOKEN) return false
+  const row = await database(env).get<{ n: number }>(
+    sql`SELECT EXISTS (SELECT 1 FROM users WHERE admin = 1) AS n`,
+  )
+  return row.n === 0
+}
+
 // The configured token gets its row when it is first presented. The row stays, so that it works exactly once.
 async function offerFirstUserToken(env: Env, token: string): Promise<void> {
   if (env.FIRST_USER_TOKEN === undefined || env.FIRST_USER_TOKEN === '' || token !== env.FIRST_USER_TOKEN)

@@ -48,15 +48,22 @@ export async function insertUser(env: Env, user: NewUser): Promise<boolean> {
   }
 }
 
+/** A document in the version that a user was shown and accepted. */
+export interface AcceptedPolicy {
+  readonly policyId: string
+  readonly version: string
+}
+
 /**
- * Adds a user whose registration went through interactive authentication: the authentication session is used up and
- * the use of its registration token counted in the same transaction. Whether the token makes an administrator is
+ * Adds a user whose registration went through interactive authentication: the authentication session is used up,
+ * the use of its registration token counted, and what the user accepted recorded, in the same transaction. Whether the token makes an administrator is
  * read there. `session-used` when another request used the session up before.
  */
 export async function insertUserOnce(
   env: Env,
   user: Omit<NewUser, 'admin'>,
   authSession: string,
+  policies: readonly AcceptedPolicy[] = [],
 ): Promise<'created' | 'user-in-use' | 'session-used'> {
   const ofSession = sql`SELECT registration_token FROM interactive_auth_sessions WHERE session_id = ${authSession}`
   const statements = [
@@ -69,6 +76,12 @@ export async function insertUserOnce(
     sql`
       INSERT INTO profiles (user_id)
       SELECT ${user.userId} FROM interactive_auth_sessions WHERE session_id = ${authSession}`,
+    ...policies.map(
+      ({ policyId, version }) => sql`
+        INSERT INTO accepted_policies (user_id, policy_id, version, accepted_at)
+        SELECT ${user.userId}, ${policyId}, ${version}, ${user.createdAt}
+        FROM interactive_auth_sessions WHERE session_id = ${authSession}`,
+    ),
     sql`UPDATE registration_tokens SET completed = completed + 1 WHERE token = (${ofSession})`,
     sql`DELETE FROM interactive_auth_sessions WHERE session_id = ${authSession}`,
   ]
@@ -82,15 +95,26 @@ export async function insertUserOnce(
 }
 
 /** Makes a guest a full user with a password. Answers false when the user is no guest any more. */
-export async function upgradeGuest(env: Env, userId: UserId, passwordHash: string): Promise<boolean> {
-  const result = await changingSessions(() =>
-    database(env)
-      .update(users)
-      .set({ guest: false, passwordHash })
-      .where(and(eq(users.userId, userId), eq(users.guest, true)))
-      .run(),
+export async function upgradeGuest(
+  env: Env,
+  userId: UserId,
+  passwordHash: string,
+  policies: readonly AcceptedPolicy[],
+): Promise<boolean> {
+  const statements = [
+    sql`UPDATE users SET guest = 0, password_hash = ${passwordHash} WHERE user_id = ${userId} AND guest = 1`,
+    // Hashes have a salt: with this one it is this upgrade that went through.
+    ...policies.map(
+      ({ policyId, version }) => sql`
+        INSERT INTO accepted_policies (user_id, policy_id, version, accepted_at)
+        SELECT ${userId}, ${policyId}, ${version}, ${Date.now()}
+        FROM users WHERE user_id = ${userId} AND password_hash = ${passwordHash}`,
+    ),
+  ]
+  const [updated] = await changingSessions(() =>
+    env.DB.batch(statements.map((query) => statement(env, query))),
   )
-  return result.meta.changes > 0
+  return (updated?.meta.changes ?? 0) > 0
 }
 
 /** Replaces a user's password. Answers false for a user who was deactivated meanwhile. */

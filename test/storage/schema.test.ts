@@ -6,6 +6,7 @@ import { is } from 'drizzle-orm'
 import { getTableConfig, SQLiteTable } from 'drizzle-orm/sqlite-core'
 import { expect, it } from 'vitest'
 import { readMigrations } from '../../scripts/migrations.ts'
+import * as acceptedPolicies from '../../src/storage/schema/accepted-policies.ts'
 import * as eventRooms from '../../src/storage/schema/event-rooms.ts'
 import * as interactiveAuth from '../../src/storage/schema/interactive-auth.ts'
 import * as openid from '../../src/storage/schema/openid.ts'
@@ -18,6 +19,7 @@ import * as sessions from '../../src/storage/schema/sessions.ts'
 import * as users from '../../src/storage/schema/users.ts'
 
 const modules = [
+  acceptedPolicies,
   eventRooms,
   interactiveAuth,
   openid,
