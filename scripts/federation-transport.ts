@@ -220,8 +220,9 @@ interface WebMessage {
 
 /** What the Worker wants to say to a web server. */
 function webMessage(headers: IncomingHttpHeaders, body: Buffer): WebMessage {
-  if (headers['x-hearth-method'] !== 'POST') return {}
-  return { method: 'POST', headers: picked(headers, ['content-type', 'content-length']), body }
+  if (headers['x-hearth-method'] !== 'POST') return { headers: picked(headers, ['authorization']) }
+  const sent = picked(headers, ['authorization', 'content-type', 'content-length'])
+  return { method: 'POST', headers: sent, body }
 }
 
 /** A request to an https URL that is anybody's. */

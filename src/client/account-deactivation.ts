@@ -7,12 +7,17 @@ import { interactiveAuth } from '../http/interactive-auth.ts'
 import { checked, jsonObject } from '../http/json-body.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
 import { optionalFullSession } from '../http/session.ts'
+import { identityServerName } from '../identity/identity-server.ts'
+import { unbindUser } from '../identity/unbind-user.ts'
 import { log } from '../log.ts'
 import { deactivateUser } from '../storage/users.ts'
 import { authenticatedUser } from './authenticated-user.ts'
 import { leaveAllRooms } from './leave-all-rooms.ts'
 
-const deactivationBody = v.object({ erase: v.optional(v.boolean(), false) })
+const deactivationBody = v.object({
+  erase: v.optional(v.boolean(), false),
+  id_server: v.optional(v.string()),
+})
 
 /** POST /account/deactivate. */
 export function accountDeactivationRoutes(app: App): void {
@@ -21,7 +26,8 @@ export function accountDeactivationRoutes(app: App): void {
     await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
     const session = await optionalFullSession(c)
     const body = await jsonObject(c)
-    const { erase } = checked(deactivationBody, body, 'M_BAD_JSON')
+    const { erase, id_server } = checked(deactivationBody, body, 'M_BAD_JSON')
+    const idServer = id_server === undefined ? undefined : identityServerName(id_server)
     const auth = await interactiveAuth(c, { body, flows: [['m.login.password']], session })
     if (auth instanceof Response) return auth
     const user = await authenticatedUser(c.env, auth)
@@ -35,7 +41,6 @@ export function accountDeactivationRoutes(app: App): void {
     await hub.eraseKeyBackups(user.userId)
     await hub.eraseSigningKeys(user.userId)
     await leaveAllRooms(c, user)
-    // There are no third-party identifiers to unbind.
-    return c.json({ id_server_unbind_result: 'success' })
+    return c.json({ id_server_unbind_result: await unbindUser(c.env, user.userId, idServer) })
   })
 }

@@ -102,6 +102,22 @@ const ways: [string, (name: string) => [method: string, path: string, body?: Jso
       },
     ],
   ],
+  [
+    'an identity server to bind at',
+    (name) => [
+      'POST',
+      '/v3/account/3pid/bind',
+      { id_server: name, id_access_token: 't', sid: 's', client_secret: 'c' },
+    ],
+  ],
+  [
+    'an identity server to unbind at',
+    (name) => [
+      'POST',
+      '/v3/account/3pid/unbind',
+      { id_server: name, medium: 'email', address: 'a@example.org' },
+    ],
+  ],
   ['a preview', (name) => ['GET', `/v1/media/preview_url?url=${encodeURIComponent(`http://${name}/`)}`]],
 ]
 

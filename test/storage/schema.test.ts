@@ -8,6 +8,7 @@ import { expect, it } from 'vitest'
 import { readMigrations } from '../../scripts/migrations.ts'
 import * as acceptedPolicies from '../../src/storage/schema/accepted-policies.ts'
 import * as eventRooms from '../../src/storage/schema/event-rooms.ts'
+import * as identityBindings from '../../src/storage/schema/identity-bindings.ts'
 import * as interactiveAuth from '../../src/storage/schema/interactive-auth.ts'
 import * as openid from '../../src/storage/schema/openid.ts'
 import * as profiles from '../../src/storage/schema/profiles.ts'
@@ -16,11 +17,13 @@ import * as remoteKeys from '../../src/storage/schema/remote-keys.ts'
 import * as reports from '../../src/storage/schema/reports.ts'
 import * as serverNotices from '../../src/storage/schema/server-notices.ts'
 import * as sessions from '../../src/storage/schema/sessions.ts'
+import * as threepids from '../../src/storage/schema/threepids.ts'
 import * as users from '../../src/storage/schema/users.ts'
 
 const modules = [
   acceptedPolicies,
   eventRooms,
+  identityBindings,
   interactiveAuth,
   openid,
   profiles,
@@ -29,6 +32,7 @@ const modules = [
   reports,
   serverNotices,
   sessions,
+  threepids,
   users,
 ]
 const tables = modules.flatMap((module) => Object.values(module)).filter((value) => is(value, SQLiteTable))

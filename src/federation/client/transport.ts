@@ -19,6 +19,6 @@ export interface OutboundRequest {
 export type Transport = (request: OutboundRequest) => Promise<Response>
 
 /** 502 M_CONNECTION_FAILED. */
-export function unreachable(destination: ServerName, reason: string): MatrixError {
+export function unreachable(destination: string, reason: string): MatrixError {
   return new MatrixError('M_CONNECTION_FAILED', 502, `${destination} cannot be reached: ${reason}`)
 }

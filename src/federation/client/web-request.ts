@@ -31,6 +31,26 @@ export async function webPost(
   return await send(env, checkedUrl(location), { json, signal })
 }
 
+export interface WebCall {
+  /** JSON text to post; without it the request is a GET. */
+  readonly body?: string
+  readonly authorization?: string
+}
+
+/** Asks for something, or posts it, in the name of somebody. Otherwise as `webPost`. */
+export async function webCall(
+  env: Env,
+  location: string,
+  { body, authorization }: WebCall,
+  signal: AbortSignal,
+): Promise<Response> {
+  return await send(env, checkedUrl(location), {
+    signal,
+    ...(body === undefined ? {} : { json: body }),
+    ...(authorization === undefined ? {} : { authorization }),
+  })
+}
+
 /** Where an answer sends its reader, if it does. */
 export function redirectTarget({ status, headers }: Response): string | undefined {
   return [301, 302, 303, 307, 308].includes(status) ? (headers.get('Location') ?? undefined) : undefined
@@ -39,13 +59,17 @@ export function redirectTarget({ status, headers }: Response): string | undefine
 /** A GET, or a POST of JSON where there is some. */
 interface Sent {
   readonly json?: string
+  readonly authorization?: string
   readonly signal: AbortSignal
 }
 
 async function send({ FEDERATION_TRANSPORT: launcher }: Env, url: URL, sent: Sent): Promise<Response> {
-  const { json, signal } = sent
+  const { json, authorization, signal } = sent
   const method = json === undefined ? 'GET' : 'POST'
-  const headers: Record<string, string> = json === undefined ? {} : { 'Content-Type': 'application/json' }
+  const headers: Record<string, string> = {
+    ...(json === undefined ? {} : { 'Content-Type': 'application/json' }),
+    ...(authorization === undefined ? {} : { Authorization: authorization }),
+  }
   if (!launcher) {
     // Private addresses are out of reach: compatibility flag `global_fetch_strictly_public`.
     if (isIpLiteral(url.hostname))

@@ -15,12 +15,16 @@ export interface RequestTarget {
 
 const utf8 = new TextEncoder()
 
+/** What the destination is called in what is signed. The other name is that of identity servers from before the specification. */
+type DestinationName = 'destination' | 'destination_is'
+
 /** The bytes that a request's signature covers. `body` is the JSON text of the content, canonical where we sign. */
 export function signedRequest(
   { method, uri, origin, destination }: RequestTarget,
   body?: string,
+  named: DestinationName = 'destination',
 ): Uint8Array {
-  const fields = Object.entries({ destination, method, origin, uri })
+  const fields = Object.entries({ [named]: destination, method, origin, uri })
     .map(([name, value]) => `"${name}":${JSON.stringify(value)}`)
     .join(',')
   return utf8.encode(body === undefined ? `{${fields}}` : `{"content":${body},${fields}}`)
@@ -31,9 +35,10 @@ export function authorizationHeader(
   signer: OwnSigner,
   { method, uri, destination }: Omit<RequestTarget, 'origin'>,
   body?: string,
+  named: DestinationName = 'destination',
 ): string {
   const origin = signer.serverName
-  const message = signedRequest({ method, uri, origin, destination }, body)
+  const message = signedRequest({ method, uri, origin, destination }, body, named)
   // Lower case, no white space, no backslashes: older servers read nothing else.
   const parameters = { origin, destination, key: signer.keyId, sig: encodeBase64(signer.key.sign(message)) }
   const list = Object.entries(parameters).map(([name, value]) => `${name}="${value}"`)
