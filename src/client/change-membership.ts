@@ -1,8 +1,9 @@
 // Membership changes as the endpoints ask for them: with the profile of whoever they are about, and for restricted
 // rooms with the answer to which rooms the user is in, which only their Hub knows.
 
+import { writeToRoom } from '../federation/write-to-room.ts'
 import { config } from '../config.ts'
-import { type Env, hubStub, roomStub } from '../env.ts'
+import { type Env, hubStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { AppContext } from '../http/app-type.ts'
 import type { EventId, RoomId, UserId } from '../matrix/event.ts'
@@ -49,11 +50,10 @@ export async function askRoom(
     guest,
     content: { ...profile, ...content },
   }
-  const room = roomStub(c.env, roomId)
-  const answer = await room.changeMembership(request)
+  const answer = await writeToRoom(c.env, roomId, (room) => room.changeMembership(request))
   if (!('needsMembership' in answer)) return answer
   const memberOf = await hubStub(c.env, shard).membershipsIn(userId, answer.needsMembership)
-  const decided = await room.changeMembership({ ...request, memberOf })
+  const decided = await writeToRoom(c.env, roomId, (room) => room.changeMembership({ ...request, memberOf }))
   if (!('needsMembership' in decided)) return decided
   throw new Error('the room asked for memberships twice')
 }
@@ -108,11 +108,12 @@ interface Change {
 }
 
 async function change(c: AppContext, roomId: RoomId, { targetShard, ...request }: Change): Promise<EventId> {
-  const answer = await roomStub(c.env, roomId).changeMembership({
+  const asked = {
     ...request,
     sender: c.var.session.userId,
     ...(targetShard === undefined ? {} : { targetShard }),
-  })
+  }
+  const answer = await writeToRoom(c.env, roomId, (room) => room.changeMembership(asked))
   if ('eventId' in answer) return answer.eventId
   throw new MatrixError('M_FORBIDDEN', 403, 'The room asks for memberships of others')
 }

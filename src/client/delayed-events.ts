@@ -1,6 +1,7 @@
 // Events to be sent later, which can be restarted, cancelled or sent before: calls end by them when a client is gone.
 // Not in the specification yet: MSC4140, with the query parameter of its first form, which is what clients use.
 
+import { writeTo } from '../federation/write-to-room.ts'
 import * as v from 'valibot'
 import { refuseNoticeRejection } from '../admin/server-notices.ts'
 import { type Env, hubStub, roomStub } from '../env.ts'
@@ -100,7 +101,7 @@ async function change(c: AppContext, action: DelayedAction): Promise<Response> {
   const delayId = textParam(c, 'delayId')
   const room = roomOfDelay(c.env, delayId)
   await rateLimit(c.env, c.env.SEND_LIMIT, delayId)
-  await room.changeDelayed(delayId, action)
+  await writeTo(c.env, room, (writable) => writable.changeDelayed(delayId, action))
   return c.json({})
 }
 

@@ -1,7 +1,8 @@
 // Inviting users of other servers: the room makes the invite, their server signs it, and the room takes it in.
 // Specification: server-server API, "Inviting to a room".
 
-import { type Env, roomStub } from '../env.ts'
+import { writeToRoom } from '../federation/write-to-room.ts'
+import type { Env } from '../env.ts'
 import { firstVersionRequest } from '../federation/client/first-version.ts'
 import { federationFetch, federationRequest } from '../federation/client/request.ts'
 import { withSignaturesOf } from '../federation/remote-join/own-member.ts'
@@ -31,13 +32,13 @@ type NewInvite = Extract<BuiltInvite, { eventId: EventId }>
  * server, M_NOT_FOUND where their server does not know them, 502 and 504 where it cannot be asked.
  */
 export async function inviteRemoteUser(env: Env, { roomId, ...invite }: RemoteInvite): Promise<EventId> {
-  const room = roomStub(env, roomId)
   // Written by our own object.
-  const built = JSON.parse(await room.buildInvite(invite)) as BuiltInvite
+  const built = JSON.parse(await writeToRoom(env, roomId, (room) => room.buildInvite(invite))) as BuiltInvite
   if ('present' in built) return built.present
   const server = serverNameOf(invite.target)
   const signed = await askForSignature(env, server, roomId, built)
-  return await room.acceptInvite(signed, await keysOfSignatures(env, signed, [server]))
+  const keys = await keysOfSignatures(env, signed, [server])
+  return await writeToRoom(env, roomId, (room) => room.acceptInvite(signed, keys))
 }
 
 /** The invite with the signature of the other server. */

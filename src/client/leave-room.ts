@@ -2,9 +2,10 @@
 // to say so to the others; our user is out of it in any case.
 // Specification: client-server API, "Leaving rooms"; server-server API, "Leaving Rooms (Rejecting Invites)".
 
+import { writeToRoom } from '../federation/write-to-room.ts'
 import { randomBytes } from 'node:crypto'
 import { config } from '../config.ts'
-import { type Env, hubStub, roomStub } from '../env.ts'
+import { type Env, hubStub } from '../env.ts'
 import { isMatrixError, MatrixError } from '../errors.ts'
 import { makeMember, sendLeave } from '../federation/remote-join/handshake.ts'
 import { candidates, firstOf } from '../federation/remote-join/servers.ts'
@@ -55,7 +56,7 @@ async function leaveHere(
 ): Promise<true | 'elsewhere' | MatrixError> {
   try {
     const request = { action: 'leave', sender: userId, target: userId, content } as const
-    const answer = await roomStub(env, roomId).changeMembership(request)
+    const answer = await writeToRoom(env, roomId, (room) => room.changeMembership(request))
     return 'through' in answer ? 'elsewhere' : true
   } catch (error) {
     // The Hub may know of an invite that the room never took.

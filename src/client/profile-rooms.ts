@@ -1,7 +1,8 @@
 // A new name or avatar, told to the rooms of its owner.
 // Specification: client-server API, "Events on Change of Profile Information".
 
-import { hubStub, roomStub } from '../env.ts'
+import { writeToRoom } from '../federation/write-to-room.ts'
+import { hubStub } from '../env.ts'
 import type { AppContext } from '../http/app-type.ts'
 import type { Session } from '../http/session.ts'
 import { acrossRooms } from './across-rooms.ts'
@@ -21,6 +22,6 @@ export async function propagateProfile(
   const { userId, shard } = session
   const roomIds = await hubStub(c.env, shard).joinedRooms(userId)
   await acrossRooms(c, roomIds, (roomId) =>
-    roomStub(c.env, roomId).updateMemberProfile({ userId, ...change }),
+    writeToRoom(c.env, roomId, (room) => room.updateMemberProfile({ userId, ...change })),
   )
 }

@@ -1,5 +1,6 @@
 // Specification: client-server API, "Room aliases".
 
+import { writeToRoom } from '../federation/write-to-room.ts'
 import * as v from 'valibot'
 import { roomStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
@@ -56,7 +57,9 @@ export function roomAliasRoutes(app: App): void {
       throw new MatrixError('M_FORBIDDEN', 403, 'You do not have the power to remove this alias')
     }
     await deleteAlias(c.env, alias, hosted.roomId)
-    await room.withdrawAliases({ sender: userId, aliases: [alias] })
+    await writeToRoom(c.env, hosted.roomId, (writable) =>
+      writable.withdrawAliases({ sender: userId, aliases: [alias] }),
+    )
     return c.json({})
   })
 

@@ -1,7 +1,7 @@
 // Specification: client-server API, "Sending events to a room", "Redactions".
 
+import { writeToRoom } from '../federation/write-to-room.ts'
 import * as v from 'valibot'
-import { roomStub } from '../env.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonBody, jsonObject } from '../http/json-body.ts'
 import { rateLimit } from '../http/rate-limit.ts'
@@ -45,11 +45,12 @@ async function send(c: AppContext, event: Omit<EventDraft, 'sender'>, path: stri
   const { userId, deviceId, admin, suspended } = c.var.session
   const roomId = roomParam(c)
   await rateLimit(c.env, c.env.SEND_LIMIT, userId)
-  const eventId = await roomStub(c.env, roomId).sendEvent({
+  const request = {
     draft: { ...event, sender: userId },
     transaction: { deviceId, txnId: textParam(c, 'txnId'), path },
     admin,
     suspended,
-  })
+  }
+  const eventId = await writeToRoom(c.env, roomId, (room) => room.sendEvent(request))
   return c.json({ event_id: eventId })
 }

@@ -1,7 +1,7 @@
 // Setting the state of a room. Specification: client-server API, PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
 
+import { writeToRoom } from '../federation/write-to-room.ts'
 import { refuseNoticeRejection } from '../admin/server-notices.ts'
-import { roomStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonObject } from '../http/json-body.ts'
@@ -55,7 +55,9 @@ async function putOther(c: AppContext, roomId: RoomId, draft: StateDraft): Promi
   if (type === 'm.room.canonical_alias' && draft.state_key === '') {
     await checkCanonicalAlias(c.env, roomId, sender, content)
   }
-  const eventId = await roomStub(c.env, roomId).sendEvent({ draft: { ...draft, sender }, admin, suspended })
+  const eventId = await writeToRoom(c.env, roomId, (room) =>
+    room.sendEvent({ draft: { ...draft, sender }, admin, suspended }),
+  )
   if (
     type === 'm.room.guest_access' &&
     draft.state_key === '' &&

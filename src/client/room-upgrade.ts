@@ -1,5 +1,6 @@
 // Specification: client-server API, "Room Upgrades".
 
+import { writeToRoom } from '../federation/write-to-room.ts'
 import * as v from 'valibot'
 import { roomStub } from '../env.ts'
 import type { App } from '../http/app-type.ts'
@@ -57,7 +58,7 @@ export function roomUpgradeRoutes(app: App): void {
     })
     // 4. The aliases, 5. the tombstone, and 6. the end of the old room.
     if (aliases.length > 0) await moveAliases(c.env, roomId, replacement)
-    await old.retire({ sender, replacement, aliases })
+    await writeToRoom(c.env, roomId, (room) => room.retire({ sender, replacement, aliases }))
     return c.json({ replacement_room: replacement })
   })
 }

@@ -1,8 +1,9 @@
 // The invites that waited for an address, now that a user of this server owns it: made here where this server is in the room, and
 // otherwise asked of the server whose user invited the address. Server-server API, "Third-party invites".
 
+import { writeToRoom } from './write-to-room.ts'
 import { existingMembers, refuseBlocked } from '../client/invitees.ts'
-import { type Env, roomStub } from '../env.ts'
+import type { Env } from '../env.ts'
 import { isMatrixError, MatrixError } from '../errors.ts'
 import { errorMessage, log } from '../log.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
@@ -101,13 +102,14 @@ async function inviteHere(
   { userId, shard, profile }: LocalMember,
   { roomId, sender, signed }: CheckedInvite,
 ): Promise<boolean> {
-  const answer = await roomStub(env, roomId).changeMembership({
+  const exchange = {
     action: 'exchange',
     sender,
     target: userId,
     targetShard: shard,
     content: { ...profile, third_party_invite: { signed } },
-  })
+  } as const
+  const answer = await writeToRoom(env, roomId, (room) => room.changeMembership(exchange))
   return 'eventId' in answer
 }
 

@@ -57,9 +57,12 @@ export function receiveAcrossGap(room: RoomContext, { pdu, keys, given, servers 
     )
     const gap = parents.filter((parent) => !inTimeline(room, parent)).map((parent) => parent.event.event_id)
     // Leaves room below for what will be back-filled. The state on the line is the same at every position of the hole.
-    room.live.position = livePosition(room) + gapSize
+    const position = livePosition(room)
+    room.live.position = position + gapSize
     const prev = parents.map(({ eid }) => eid)
     const receipt = judgeOnState(room, event, prev, before)
+    // Nothing was kept above the hole.
+    if (receipt.outcome === 'unsigned') room.live.position = position
     if (receipt.outcome === 'accepted') openGap(room, { pos: livePosition(room), prevs: gap, servers })
     return receipt
   })

@@ -11,7 +11,7 @@ import { identity, type RoomContext, type Signer } from './context.ts'
 import { eventStatus, findEvent } from './events.ts'
 import { registerLocalUser } from './fan-out.ts'
 import { isResident, requireAllowed } from './federation-access.ts'
-import { receivePdu, type ServerKeySet } from './receive-pdu.ts'
+import { receivePdu, requireSigned, type ServerKeySet } from './receive-pdu.ts'
 
 export interface ReceiveInviteRequest {
   readonly origin: ServerName
@@ -38,7 +38,7 @@ export function receiveInvite(
   const countersigned = countersignEvent(pdu, rules, room.serverName, signer.keyId, signer.key)
   const receipt = transact(room, () => {
     registerLocalUser(room, userId, shard)
-    return receivePdu(room, countersigned, keys)
+    return requireSigned(receivePdu(room, countersigned, keys))
   })
   switch (receipt.outcome) {
     case 'dropped':

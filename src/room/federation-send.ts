@@ -11,7 +11,7 @@ import { type JsonObject, stringProperty } from '../matrix/json.ts'
 import { identity, type RoomContext, type Signer } from './context.ts'
 import { eventStatus, findEvent, type StoredEvent } from './events.ts'
 import { requireResident } from './federation-access.ts'
-import { receivePdu, type Receipt, type ServerKeySet } from './receive-pdu.ts'
+import { type FinalReceipt, receivePdu, requireSigned, type ServerKeySet } from './receive-pdu.ts'
 import { markRelayed } from './relayed.ts'
 import { authoriseRestrictedJoin } from './restricted-join.ts'
 import { transact } from './append.ts'
@@ -88,7 +88,7 @@ function ownAuthoriser(room: RoomContext, event: Event): UserId | undefined {
 function keepMembership(room: RoomContext, pdu: JsonObject, keys: ServerKeySet): StoredEvent {
   // In one transaction: nobody would send on an event that was kept without the note.
   const receipt = transact(room, () => {
-    const outcome = receivePdu(room, pdu, keys)
+    const outcome = requireSigned(receivePdu(room, pdu, keys))
     const stored = outcome.outcome === 'accepted' ? findEvent(room, outcome.eventId) : undefined
     if (stored) markRelayed(room, stored.eid)
     return outcome
@@ -96,7 +96,7 @@ function keepMembership(room: RoomContext, pdu: JsonObject, keys: ServerKeySet):
   return acceptedBy(room, receipt)
 }
 
-function acceptedBy(room: RoomContext, receipt: Receipt): StoredEvent {
+function acceptedBy(room: RoomContext, receipt: FinalReceipt): StoredEvent {
   switch (receipt.outcome) {
     case 'dropped':
       throw invalid(receipt.reason)

@@ -8,13 +8,12 @@ import type { EventId, UserId } from '../matrix/event.ts'
 import { serverNameOf } from '../matrix/identifiers.ts'
 import { type JsonObject, stringProperty } from '../matrix/json.ts'
 import type { RoomVersionId } from '../matrix/room-version.ts'
-import { buildEvent } from './build-event.ts'
 import { canonicalEqual } from './canonical-equal.ts'
 import { identity, type RoomContext, type Signer } from './context.ts'
 import { eventByEid, eventStatus, findEvent } from './events.ts'
-import { authoriseAt, newEventPlace } from './new-event-place.ts'
-import { keyOf, receivePdu, type ServerKeySet } from './receive-pdu.ts'
+import { keyOf, receivePdu, requireSigned, type ServerKeySet } from './receive-pdu.ts'
 import { requireJoined } from './room-power.ts'
+import { draftedEvent } from './send-event.ts'
 import { wirePdu } from './server-visibility.ts'
 import { currentEvent, currentState, eidInState, findSlot } from './state-at.ts'
 import { strippedTypes } from './stripped-state.ts'
@@ -66,10 +65,7 @@ export function buildInvite(
   if (present?.sender === sender && canonicalEqual(present.content, draft.content)) {
     return { present: present.event_id }
   }
-  const place = newEventPlace(room)
-  const { event } = buildEvent(room, signer, draft, place)
-  const verdict = authoriseAt(room, event, place)
-  if (!verdict.ok) throw new MatrixError('M_FORBIDDEN', 403, verdict.reason)
+  const { event } = draftedEvent(room, signer, draft)
   return { eventId: event.event_id, version: rules.id, event: event.pdu, state: roomState(room, sender) }
 }
 
@@ -104,7 +100,7 @@ export function acceptInvite(
   )
   if (!signedBy.ok) throw new MatrixError('M_UNKNOWN', 502, `The invite was not signed: ${signedBy.reason}`)
   const ownKey = { [signer.keyId]: { key: signer.key.publicKey, validUntilTs: Number.MAX_SAFE_INTEGER } }
-  const receipt = receivePdu(room, pdu, { ...keys, [room.serverName]: ownKey })
+  const receipt = requireSigned(receivePdu(room, pdu, { ...keys, [room.serverName]: ownKey }))
   switch (receipt.outcome) {
     case 'accepted':
       break

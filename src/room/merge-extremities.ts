@@ -13,6 +13,7 @@ import { eventStatus, forwardExtremities } from './events.ts'
 import { isResident } from './federation-access.ts'
 import { authoriseAt, newEventPlace } from './new-event-place.ts'
 import { armAlarm, soonMs } from './outbox.ts'
+import { policyServer } from './policy-server.ts'
 import { localMembers } from './restricted-join.ts'
 import { currentState, stateLookup } from './state-at.ts'
 
@@ -28,7 +29,7 @@ const lastMerge = new WeakMap<RoomContext, number>()
 
 /** Has the alarm merge the forward extremities where they have become many. Call after events were received. */
 export function mergeSoon(room: RoomContext): void {
-  if (forwardExtremities(room).length <= fewEnough) return
+  if (forwardExtremities(room).length <= fewEnough || policyServer(room)) return
   const next = (lastMerge.get(room) ?? -Infinity) + leastIntervalMs
   armAlarm(room, Math.max(soonMs, next - room.now()))
 }
@@ -36,6 +37,8 @@ export function mergeSoon(room: RoomContext): void {
 /** The alarm's part. Whether events were sent. */
 export async function mergeExtremities(room: RoomContext): Promise<boolean> {
   if (forwardExtremities(room).length <= fewEnough || !isResident(room)) return false
+  // A policy server would have to be asked for each: there the events of our users merge what there is.
+  if (policyServer(room)) return false
   if (room.now() - (lastMerge.get(room) ?? -Infinity) < leastIntervalMs) return false
   lastMerge.set(room, room.now())
   const signer = await ensureSigner(room)

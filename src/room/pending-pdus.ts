@@ -1,5 +1,5 @@
-// Events of other servers that wait in the room: for the events that they build upon, which the EventFetcher asks for, or for
-// the end of the join that brings this server into the room. Their format, signatures and hashes were checked when they
+// Events of other servers that wait in the room: for the events that they build upon or the signature of the policy server,
+// which the EventFetcher asks for, or for the end of the join that brings this server into the room. Their format, signatures and hashes were checked when they
 // came. The table is the to-do: nothing of it is lost when a Worker ends, since the room's alarm has it taken up again.
 // Specification: server-server API, "Transactions", "Checks performed on receipt of a PDU", "Joining Rooms".
 
@@ -14,7 +14,8 @@ import { findIdentity, identity, meta, type RoomContext, setMeta } from './conte
 import { extremityIds, findEvent } from './events.ts'
 import { isResident, otherServers } from './federation-access.ts'
 import { armAlarm, soonMs } from './outbox.ts'
-import { missingFor, missingParents, receiveChecked } from './receive-pdu.ts'
+import { policyAnswered, policyServer } from './policy-server.ts'
+import { missingFor, missingParents, type Receipt, receiveChecked } from './receive-pdu.ts'
 import { currentEvent } from './state-at.ts'
 
 // Bounds what a server can make this one keep, and all of them together: up to 64 KiB each.
@@ -89,14 +90,18 @@ export function retryPending(room: RoomContext): void {
     before = waiting.length
     waiting = waiting.filter(({ row, event }) => {
       const isOver = !isServerAllowed(acl, row.origin) || findEvent(room, row.event_id) !== undefined
-      if (!isOver && missingFor(room, event).length > 0) return true
-      transact(room, () => {
-        if (!isOver) receiveChecked(room, event)
+      return transact(room, () => {
+        if (!isOver && !isSettled(receiveChecked(room, event))) return true
         forget(room, row)
+        return false
       })
-      return false
     })
   }
+}
+
+/** Whether an event waits for nothing any more. */
+function isSettled({ outcome }: Receipt): boolean {
+  return outcome !== 'incomplete' && outcome !== 'unsigned'
 }
 
 function hasPending(room: RoomContext): boolean {
@@ -131,9 +136,11 @@ export interface DueEvent {
   /** What the event lacks: parents whose state is not known, and auth events. */
   readonly parents: readonly EventId[]
   readonly authEvents: readonly EventId[]
+  /** Where it lacks nothing else: the policy server to be asked for its signature. */
+  readonly policyServer?: ServerName
 }
 
-/** An event that something was fetched for, and how many it lacked before. */
+/** An event that something was fetched for, and how much it lacked before. */
 export interface TriedEvent {
   readonly eventId: EventId
   readonly lacked: number
@@ -185,7 +192,9 @@ function dueEvent(room: RoomContext, row: PendingRow): DueEvent {
   const event = eventOf(room, row)
   const parents = missingParents(room, event)
   const authEvents = missingFor(room, event).filter((id) => event.auth_events.includes(id))
-  return { eventId: row.event_id, text: row.json, parents, authEvents }
+  const due = { eventId: row.event_id, text: row.json, parents, authEvents }
+  const via = lacks(due) > 0 ? undefined : policyServer(room)?.via
+  return via === undefined ? due : { ...due, policyServer: via }
 }
 
 /**
@@ -200,14 +209,25 @@ export function settleDue(room: RoomContext, tried: readonly TriedEvent[], answe
     for (const row of rows(room)) {
       const before = lackedBefore.get(row.event_id)
       if (before === undefined) continue
-      if (isLastAttempt(row) || (answered && lacks(dueEvent(room, row)) === before)) giveUp(room, row)
+      const due = dueEvent(room, row)
+      if (isLastAttempt(row) || (answered && lacks(due) === before)) giveUp(room, row)
+      else if (due.policyServer !== undefined && lacks(due) < before) askAtOnce(room, row)
     }
   })
 }
 
-/** How many events another one lacks. */
-export function lacks({ parents, authEvents }: Pick<DueEvent, 'parents' | 'authEvents'>): number {
-  return parents.length + authEvents.length
+/** How much an event lacks: two for each event, and one for the signature that is asked for when all of them are there. */
+export function lacks({
+  parents,
+  authEvents,
+  policyServer: via,
+}: Omit<DueEvent, 'eventId' | 'text'>): number {
+  return 2 * (parents.length + authEvents.length) + (via === undefined ? 0 : 1)
+}
+
+// The policy server has not been asked yet.
+function askAtOnce(room: RoomContext, { n }: PendingRow): void {
+  room.sql.exec('UPDATE pending_pdus SET due = ? WHERE n = ?', room.now(), n)
 }
 
 function isLastAttempt({ attempts }: PendingRow): boolean {
@@ -215,6 +235,8 @@ function isLastAttempt({ attempts }: PendingRow): boolean {
 }
 
 function giveUp(room: RoomContext, row: PendingRow): void {
+  const event = eventOf(room, row)
+  if (missingFor(room, event).length === 0) return refuseUnsigned(room, row, event)
   forget(room, row)
   log({
     event: 'pdu_refused',
@@ -224,6 +246,15 @@ function giveUp(room: RoomContext, row: PendingRow): void {
     outcome: 'incomplete',
     rule: 'incomplete',
     reason: 'what the event builds upon cannot be had',
+  })
+}
+
+// All that it lacks is the signature of the policy server: it is kept, but soft-failed.
+function refuseUnsigned(room: RoomContext, row: PendingRow, event: Event): void {
+  transact(room, () => {
+    policyAnswered(room, row.event_id, null)
+    receiveChecked(room, event)
+    forget(room, row)
   })
 }
 

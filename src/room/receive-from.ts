@@ -8,12 +8,18 @@ import type { RoomContext } from './context.ts'
 import { requireResident } from './federation-access.ts'
 import { membershipAt } from './member-counts.ts'
 import { isJoining, keepPending, retryPending } from './pending-pdus.ts'
-import { checkPdu, receiveChecked, type Receipt, type ServerKeySet } from './receive-pdu.ts'
+import {
+  checkPdu,
+  type FinalReceipt,
+  receiveChecked,
+  requireSigned,
+  type ServerKeySet,
+} from './receive-pdu.ts'
 import { currentState } from './state-at.ts'
 
 /** `kept`: to be judged later, which goes on by itself; `joining` where the room itself is not here yet. */
 export type SentReceipt =
-  | Receipt
+  | FinalReceipt
   | { readonly outcome: 'kept'; readonly eventId: EventId; readonly joining: boolean }
 
 /**
@@ -31,13 +37,13 @@ export function receiveFrom(
   if (!joining) requireResident(room, origin)
   const receipts = pdus.map((pdu): SentReceipt => {
     const event = checkPdu(room, pdu, keys)
-    if ('outcome' in event) return event
+    if ('outcome' in event) return requireSigned(event)
     const { event_id: eventId } = event
-    const receipt: Receipt = joining
-      ? { outcome: 'incomplete', eventId, missing: [] }
-      : receiveChecked(room, event)
-    if (receipt.outcome !== 'incomplete') return receipt
-    return keepPending(room, origin, event) ? { outcome: 'kept', eventId, joining } : receipt
+    const incomplete: FinalReceipt = { outcome: 'incomplete', eventId, missing: [] }
+    const receipt = joining ? incomplete : receiveChecked(room, event)
+    if (receipt.outcome !== 'incomplete' && receipt.outcome !== 'unsigned') return receipt
+    // It lacks what it builds upon, or the signature of the policy server.
+    return keepPending(room, origin, event) ? { outcome: 'kept', eventId, joining } : incomplete
   })
   retryPending(room)
   return receipts

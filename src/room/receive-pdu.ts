@@ -15,6 +15,7 @@ import { appendEvent, stateBefore, transact } from './append.ts'
 import { identity, type RoomContext } from './context.ts'
 import { eventStatus, findEvent, type EventStatus, type StoredEvent } from './events.ts'
 import { mergeSoon } from './merge-extremities.ts'
+import { PolicySignatureMissing, recommended, type UnsignedEvent, unsignedEvent } from './policy-server.ts'
 import type { ResolvedState } from './resolve-state.ts'
 import { currentEvent, currentState, eventInDelta, knowsState, stateLookup } from './state-at.ts'
 
@@ -35,6 +36,17 @@ export type Receipt =
   | { readonly outcome: 'dropped'; readonly rule: string; readonly reason: string }
   /** It builds upon events that are not here: fetch them, hand them in, and hand this one in again. */
   | { readonly outcome: 'incomplete'; readonly eventId: EventId; readonly missing: readonly EventId[] }
+  /** The room's policy server has not signed it: ask it, hand its answer in, and hand this one in again. */
+  | { readonly outcome: 'unsigned'; readonly unsigned: UnsignedEvent; readonly eventId: EventId }
+
+/** What finally became of an event, or what it builds upon. */
+export type FinalReceipt = Exclude<Receipt, { readonly outcome: 'unsigned' }>
+
+/** The receipt of an event that is not kept until the policy server was asked. Throws PolicySignatureMissing. */
+export function requireSigned(receipt: Receipt): FinalReceipt {
+  if (receipt.outcome === 'unsigned') throw new PolicySignatureMissing(receipt.unsigned)
+  return receipt
+}
 
 /** Receives one PDU of this room. */
 export function receivePdu(room: RoomContext, pdu: JsonObject, keys: ServerKeySet): Receipt {
@@ -108,7 +120,10 @@ function judge(room: RoomContext, event: Event): Receipt {
   return judgeOnState(room, event, prev, stateBefore(room, prev))
 }
 
-/** Steps 4 to 6 of the receipt, on a given state before the event; the event is kept with what came of them. */
+/**
+ * Steps 4 to 7 of the receipt, on a given state before the event; the event is kept with what came of them, unless the
+ * policy server has to be asked first.
+ */
 export function judgeOnState(
   room: RoomContext,
   event: Event,
@@ -118,8 +133,8 @@ export function judgeOnState(
   const { rules } = identity(room)
   const { event_id: eventId } = event
   const auth = event.auth_events.flatMap((id) => findEvent(room, id) ?? [])
-  const keep = (status: EventStatus) => {
-    appendEvent(room, { event, status, auth: auth.map(({ eid }) => eid), prev, before })
+  const keep = (status: EventStatus, kept = event) => {
+    appendEvent(room, { event: kept, status, auth: auth.map(({ eid }) => eid), prev, before })
   }
   // 4. The rules by the event's own auth events, else rejected. 5. The rules by the state before it, else rejected.
   const rejected = firstFailure([
@@ -137,7 +152,15 @@ export function judgeOnState(
     keep(eventStatus.softFailed)
     return { outcome: 'soft-failed', eventId, rule: softFailed.rule, reason: softFailed.reason }
   }
-  keep(eventStatus.accepted)
+  // 7. Since v1.18: the signature of the policy server, if the room has one, else soft-failed.
+  const signed = recommended(room, event)
+  if (signed === 'unsigned') return { outcome: 'unsigned', unsigned: unsignedEvent(room, event), eventId }
+  if (signed === 'refused') {
+    keep(eventStatus.softFailed)
+    const reason = 'the policy server of the room has not signed the event'
+    return { outcome: 'soft-failed', eventId, rule: 'policy-server', reason }
+  }
+  keep(eventStatus.accepted, signed)
   mergeSoon(room)
   return { outcome: 'accepted', eventId }
 }

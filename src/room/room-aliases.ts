@@ -4,6 +4,7 @@ import { MatrixError } from '../errors.ts'
 import type { RoomAlias, UserId } from '../matrix/event.ts'
 import { type JsonObject, property, stringProperty } from '../matrix/json.ts'
 import { findIdentity, type RoomContext, type Signer } from './context.ts'
+import { PolicySignatureMissing } from './policy-server.ts'
 import { maySendState } from './room-power.ts'
 import { currentMembership, sendEvent } from './send-event.ts'
 import { currentEvent } from './state-at.ts'
@@ -78,6 +79,8 @@ export function sendIfAllowed(
   try {
     sendEvent(room, signer, { draft: { type, sender, state_key: '', content } })
   } catch (error) {
+    // Whoever called asks the policy server, and calls again.
+    if (error instanceof PolicySignatureMissing) throw error
     if (!(error instanceof MatrixError) || error.errcode !== 'M_FORBIDDEN') throw error
   }
 }

@@ -70,7 +70,13 @@ import type { ReadAnswer } from './read-answer.ts'
 import { readEvent } from './read-event.ts'
 import { roomEvents, type RoomEventsRequest } from './room-events.ts'
 import { readState, readStateEvent, type StateEventRequest } from './read-state.ts'
-import { changeDelayed, type DelayedAction, sendDueEvents } from './send-delayed.ts'
+import {
+  changeDelayed,
+  type DelayedAction,
+  dueForPolicyServer,
+  refuseDelayed,
+  sendDueEvents,
+} from './send-delayed.ts'
 import { type ClientSendRequest, sendFromClient } from './client-send.ts'
 import { tellIndex, tellIndexIfPublished } from './index-room.ts'
 import { newestFor, pduTexts } from './sender-read.ts'
@@ -83,6 +89,7 @@ import {
   updateMemberProfile,
 } from './membership.ts'
 import { placeApart } from './place-apart.ts'
+import { type PolicyAnswer, policyAnswered } from './policy-server.ts'
 import { publish, type PublishRequest } from './publish.ts'
 import { localMembers } from './restricted-join.ts'
 import { type AliasStanding, aliasStanding, withdrawAliases } from './room-aliases.ts'
@@ -149,6 +156,11 @@ export class Room extends DurableObject<Env> {
   async settleDue(tried: readonly TriedEvent[], answered: boolean): Promise<void> {
     settleDue(this.#room, tried, answered)
     await this.#tell()
+  }
+
+  /** Takes in what the room's policy server has answered about an event. */
+  policyAnswered(eventId: EventId, answer: PolicyAnswer): void {
+    policyAnswered(this.#room, eventId, answer)
   }
 
   unknownEvents(ids: readonly EventId[]): EventId[] {
@@ -384,6 +396,15 @@ export class Room extends DurableObject<Env> {
 
   async changeDelayed(delayId: string, action: DelayedAction): Promise<void> {
     if (await changeDelayed(this.#room, delayId, action)) await this.#tell()
+  }
+
+  /** The ids of due events that the policy server of the room has to be asked about. */
+  dueForPolicyServer(): string[] {
+    return dueForPolicyServer(this.#room)
+  }
+
+  refuseDelayed(delayId: string, error: JsonObject): void {
+    refuseDelayed(this.#room, delayId, error)
   }
 
   async changeMembership(request: MembershipRequest): Promise<MembershipAnswer> {

@@ -1,7 +1,7 @@
 // Sending delayed events: by the alarm when they are due, or when they are asked for; and restarting or cancelling them.
 // An event is sent and its row finalised in one transaction, so that no crash sends it twice. Not in the specification yet: MSC4140.
 
-import type { Env } from '../env.ts'
+import { type Env, eventFetcherStub } from '../env.ts'
 import { isMatrixError, MatrixError } from '../errors.ts'
 import { errorMessage, log } from '../log.ts'
 import type { EventId, UserId } from '../matrix/event.ts'
@@ -12,6 +12,7 @@ import { sendFromClient } from './client-send.ts'
 import { ensureSigner, findIdentity, identity, type RoomContext, type Signer } from './context.ts'
 import { type DelayedEvent, delayedEvent, findDelayed } from './delayed-events.ts'
 import { armAlarm, soonMs } from './outbox.ts'
+import { policyServer } from './policy-server.ts'
 
 export type DelayedAction = 'cancel' | 'restart' | 'send'
 
@@ -74,6 +75,10 @@ function restart(room: RoomContext, { delay_id: delayId, delay }: DelayedEvent):
  */
 export async function sendDueEvents(room: RoomContext): Promise<boolean> {
   if (!findIdentity(room)) return false
+  if (policyServer(room)) {
+    await handOver(room)
+    return false
+  }
   const senders = new Map<UserId, Sender>()
   let sent = false
   try {
@@ -91,6 +96,46 @@ export async function sendDueEvents(room: RoomContext): Promise<boolean> {
     armAlarm(room, soonMs)
   }
   return sent
+}
+
+// How long after an attempt that did not help comes the next one.
+const handOverAgainMs = 30_000
+
+/** Has events sent by the EventFetcher, which can ask the policy server of the room for its signature on them. */
+async function handOver(room: RoomContext): Promise<void> {
+  const { next } = room.sql
+    .exec<{ next: number | null }>(
+      'SELECT min(due) AS next FROM delayed_events WHERE finalised IS NULL AND due > ?',
+      room.now(),
+    )
+    .one()
+  if (next !== null) armAlarm(room, next - room.now())
+  if (!nextDue(room)) return
+  armAlarm(room, handOverAgainMs)
+  const { roomId } = identity(room)
+  try {
+    await eventFetcherStub(room.env, roomId).resume(roomId)
+  } catch (error) {
+    log({ event: 'delayed_events_failed', room_id: roomId, error: errorMessage(error) })
+  }
+}
+
+/** The ids of due events that the policy server of the room has to be asked about. */
+export function dueForPolicyServer(room: RoomContext): string[] {
+  if (!findIdentity(room) || !policyServer(room)) return []
+  return room.sql
+    .exec<{ delay_id: string }>(
+      'SELECT delay_id FROM delayed_events WHERE finalised IS NULL AND due <= ? ORDER BY due LIMIT ?',
+      room.now(),
+      mostAtOnce,
+    )
+    .toArray()
+    .map((row) => row.delay_id)
+}
+
+/** Cancels a delayed event for what it was refused for. */
+export function refuseDelayed(room: RoomContext, delayId: string, error: JsonObject): void {
+  if (findDelayed(room, delayId)?.finalised === null) finalise(room, delayId, { error })
 }
 
 function isDue(room: RoomContext, { finalised, due }: DelayedEvent): boolean {

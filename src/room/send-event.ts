@@ -11,6 +11,7 @@ import { delayedKey, transactionKey } from './client-event.ts'
 import type { RoomContext, Signer } from './context.ts'
 import { eventStatus } from './events.ts'
 import { authoriseAt, newEventPlace } from './new-event-place.ts'
+import { requireRecommended, type SignedDraft, signedDraft } from './policy-server.ts'
 import { currentEvent } from './state-at.ts'
 
 export interface SendRequest {
@@ -35,12 +36,11 @@ export function sendEvent(room: RoomContext, signer: Signer, request: SendReques
   return transact(room, () => appendDraft(room, signer, draft, transactionOfRequest(request)))
 }
 
-/** Builds, authorises and appends one event on top of the live end. Call inside `transact`. */
+/**
+ * Builds, authorises and appends one event on top of the live end. Call inside `transact`. Throws as `draftedEvent`.
+ */
 export function appendDraft(room: RoomContext, signer: Signer, draft: EventDraft, txn?: string): EventId {
-  const place = newEventPlace(room)
-  const { event, auth } = buildEvent(room, signer, draft, place)
-  const verdict = authoriseAt(room, event, place)
-  if (!verdict.ok) throw new MatrixError('M_FORBIDDEN', 403, verdict.reason)
+  const { event, auth, place } = draftedEvent(room, signer, draft)
   appendEvent(room, {
     event,
     status: eventStatus.accepted,
@@ -49,6 +49,21 @@ export function appendDraft(room: RoomContext, signer: Signer, draft: EventDraft
     ...(txn === undefined ? {} : { txn }),
   })
   return event.event_id
+}
+
+/**
+ * The event that becomes of a draft, not kept yet. M_FORBIDDEN where the auth rules refuse it, PolicySignatureMissing where
+ * the room's policy server has to be asked first.
+ */
+export function draftedEvent(room: RoomContext, signer: Signer, draft: EventDraft): SignedDraft {
+  const known = signedDraft(room, draft)
+  if (known) return known
+  const place = newEventPlace(room)
+  const { event, auth } = buildEvent(room, signer, draft, place)
+  const verdict = authoriseAt(room, event, place)
+  if (!verdict.ok) throw new MatrixError('M_FORBIDDEN', 403, verdict.reason)
+  requireRecommended(room, draft, event)
+  return { event, auth, place }
 }
 
 /** The event that was sent by the same request before, if there is one. */

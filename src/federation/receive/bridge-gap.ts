@@ -11,6 +11,7 @@ import type { Receipt } from '../../room/receive-pdu.ts'
 import type { Asking } from './asking.ts'
 import { eventKeys } from './event-keys.ts'
 import { authChainFrom, eventsFrom, stateFrom, stateIdsFrom } from './fetch-events.ts'
+import { askPolicyServer, receiveSigned } from './policy-signatures.ts'
 import { stage } from './stage-events.ts'
 
 type Incomplete = Extract<Receipt, { outcome: 'incomplete' }>
@@ -51,14 +52,14 @@ export async function pullIn(
     if (unknown.length !== 1 || unknown[0] !== eventId) continue
     // The room's own text.
     const pdu = JSON.parse(text) as JsonObject
-    const [receipt] = await room.receivePdus([pdu], await eventKeys(env, [pdu]))
+    const [receipt] = await receiveSigned(asking, [pdu])
     if (receipt?.outcome === 'incomplete') await bridge(asking, { pdu, receipt })
   }
 }
 
 /** Hands in events. Returns those that lack others. */
-async function receive({ env, roomId }: Asking, pdus: readonly JsonObject[]): Promise<Waiting[]> {
-  const receipts = await roomStub(env, roomId).receivePdus(pdus, await eventKeys(env, pdus))
+async function receive(asking: Asking, pdus: readonly JsonObject[]): Promise<Waiting[]> {
+  const receipts = await receiveSigned(asking, pdus)
   return receipts.flatMap((receipt, i) => {
     const pdu = pdus[i]
     return receipt.outcome === 'incomplete' && pdu ? [{ pdu, receipt }] : []
@@ -81,7 +82,11 @@ async function bridge(asking: Asking, { pdu, receipt }: Waiting): Promise<void> 
   if (authEvents.length > 0 && (await room.unknownEvents(authEvents)).length > 0) {
     await stage(asking, await authChainFrom(asking, receipt.eventId))
   }
-  await room.receiveAcrossGap({ pdu, keys: await eventKeys(env, [pdu]), given, servers: [server] })
+  const across = { pdu, keys: await eventKeys(env, [pdu]), given, servers: [server] }
+  const bridged = await room.receiveAcrossGap(across)
+  if (bridged.outcome !== 'unsigned') return
+  await askPolicyServer(asking, [bridged.unsigned])
+  await room.receiveAcrossGap(across)
 }
 
 /** The state before a parent, its events and the parent handed in. Undefined where the server does not give them. */

@@ -7,9 +7,11 @@ import { type Env, roomStub } from '../../env.ts'
 import { errorMessage, log } from '../../log.ts'
 import type { RoomId } from '../../matrix/event.ts'
 import { type DueEvents, lacks } from '../../room/pending-pdus.ts'
+import type { UnsignedEvent } from '../../room/policy-server.ts'
 import { type Asking, BudgetSpent } from './asking.ts'
 import { pullIn } from './bridge-gap.ts'
 import { authChainFrom, eventsFrom, missingEventsFrom } from './fetch-events.ts'
+import { askPolicyServer } from './policy-signatures.ts'
 import { stage } from './stage-events.ts'
 
 // What is left over then is for the next run. At most half as many as a sync may make: each step also asks the room.
@@ -33,6 +35,7 @@ export async function completePending(env: Env, roomId: RoomId): Promise<void> {
 /** Whether the server answered all that it was asked. */
 async function complete(asking: Asking, due: DueEvents): Promise<boolean> {
   try {
+    await askPolicyServer(asking, unsignedOf(due))
     await fetchMissing(asking, due)
     return true
   } catch (error) {
@@ -42,6 +45,10 @@ async function complete(asking: Asking, due: DueEvents): Promise<boolean> {
     log({ event: 'missing_events_failed', room_id: roomId, server, error: errorMessage(error) })
     return false
   }
+}
+
+function unsignedOf({ events }: DueEvents): UnsignedEvent[] {
+  return events.flatMap(({ eventId, text, policyServer: via }) => (via ? [{ eventId, text, via }] : []))
 }
 
 async function fetchMissing(asking: Asking, due: DueEvents): Promise<void> {

@@ -4,6 +4,7 @@ import type { Env } from '../../env.ts'
 import { parseEventId, parseServerName, parseUserId, serverNameOf } from '../../matrix/identifiers.ts'
 import type { ServerName } from '../../matrix/event.ts'
 import { type JsonObject, objectProperty, property, stringProperty } from '../../matrix/json.ts'
+import { policyKeyId } from '../../matrix/policy-server.ts'
 import { isEd25519KeyId } from '../../matrix/signing.ts'
 import type { ServerKeySet } from '../../room/receive-pdu.ts'
 import { type KeyRequest, keysFor } from '../client/key-ring.ts'
@@ -24,7 +25,8 @@ export function keyRequests(pdu: JsonObject): KeyRequest[] {
   const signedAt = property(pdu, 'origin_server_ts')
   return signers(pdu).flatMap((serverName) =>
     Object.keys(objectProperty(signatures, serverName) ?? {})
-      .filter(isEd25519KeyId)
+      // The key of a policy server stands in the room, and is not looked for among those that servers publish.
+      .filter((keyId) => isEd25519KeyId(keyId) && keyId !== policyKeyId)
       .slice(0, mostKeysPerServer)
       .map((keyId) => ({
         serverName,

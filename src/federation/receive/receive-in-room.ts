@@ -5,7 +5,7 @@ import { type Env, eventFetcherStub, roomStub } from '../../env.ts'
 import type { RoomId, ServerName } from '../../matrix/event.ts'
 import type { JsonObject } from '../../matrix/json.ts'
 import type { SentReceipt } from '../../room/receive-from.ts'
-import type { Receipt } from '../../room/receive-pdu.ts'
+import type { FinalReceipt } from '../../room/receive-pdu.ts'
 import { eventKeys } from './event-keys.ts'
 
 /**
@@ -38,7 +38,7 @@ export async function receiveCompletely(
   origin: ServerName,
   roomId: RoomId,
   pdu: JsonObject,
-): Promise<Receipt | undefined> {
+): Promise<FinalReceipt | undefined> {
   const receipts = await receiveInRoom(env, origin, roomId, [pdu])
   await completeKept(env, roomId, receipts)
   const [receipt] = receipts

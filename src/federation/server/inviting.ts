@@ -1,10 +1,11 @@
 // Invites of users of this server by those of others: checked, countersigned, and shown to the invited user.
 // Server-server API, "Inviting to a room"; client-server API, "Invite permission".
 
+import { writeToRoom } from '../write-to-room.ts'
 import { refuseBlocked } from '../../client/invitees.ts'
 import { roomParam } from '../../client/own-user.ts'
 import { isLocal, textParam } from '../../client/path-params.ts'
-import { type Env, hubStub, roomStub } from '../../env.ts'
+import { type Env, hubStub } from '../../env.ts'
 import { MatrixError } from '../../errors.ts'
 import { ownSigner } from '../../keys/own-signer.ts'
 import type { Event, RoomId, ServerName, UserId } from '../../matrix/event.ts'
@@ -80,7 +81,9 @@ async function receiveInvite(env: Env, invite: Invite): Promise<JsonObject> {
   const { userId, shard } = invited
   const state = await stateToShow(env, invite)
   // 4. Where this server is in the room, the room itself decides.
-  const kept = await roomStub(env, roomId).receiveInvite({ origin, pdu, keys, userId, shard })
+  const kept = await writeToRoom(env, roomId, (room) =>
+    room.receiveInvite({ origin, pdu, keys, userId, shard }),
+  )
   if (kept !== undefined) return parsedPdu(kept)
   // 5. Otherwise the user is told, and the inviting server gets our signature.
   const signer = await ownSigner(env)

@@ -1,9 +1,9 @@
 // Users of other servers who come into a room through this one. Server-server API, "Joining Rooms".
 
 import { roomParam } from '../../client/own-user.ts'
-import { roomStub } from '../../env.ts'
 import type { AppContext } from '../../http/app-type.ts'
 import type { FederationRequest } from '../../http/federation-auth.ts'
+import { writeToRoom } from '../write-to-room.ts'
 import { joiningUser, make, roomsJoinedBy, sendRequest } from './membership-handshake.ts'
 import { json } from './retrieving-events.ts'
 import type { FederationRouter } from './router.ts'
@@ -32,13 +32,13 @@ async function sendJoin(
   request: FederationRequest,
   omitMembers: boolean,
 ): Promise<ReadableStream<Uint8Array>> {
-  const room = roomStub(c.env, roomParam(c))
+  const roomId = roomParam(c)
   const join = { ...(await sendRequest(c, request, 'join')), omitMembers }
-  const answer = await room.sendJoin(join)
+  const answer = await writeToRoom(c.env, roomId, (room) => room.sendJoin(join))
   if ('body' in answer) return answer.body
   const userId = joiningUser(join.pdu)
   const memberOf = userId === undefined ? [] : await roomsJoinedBy(c.env, userId, answer.needsMembership)
-  const decided = await room.sendJoin({ ...join, memberOf })
+  const decided = await writeToRoom(c.env, roomId, (room) => room.sendJoin({ ...join, memberOf }))
   if ('body' in decided) return decided.body
   throw new Error('the room asked for memberships twice')
 }

@@ -1,8 +1,8 @@
 // Users of other servers who knock through this one. Server-server API, "Knocking upon a room".
 
 import { roomParam } from '../../client/own-user.ts'
-import { roomStub } from '../../env.ts'
 import { MatrixError } from '../../errors.ts'
+import { writeToRoom } from '../write-to-room.ts'
 import { make, sendRequest } from './membership-handshake.ts'
 import { json } from './retrieving-events.ts'
 import type { FederationRouter } from './router.ts'
@@ -18,7 +18,7 @@ export function knockingRoutes(router: FederationRouter): void {
 
   // https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv1send_knockroomideventid
   router.put('/_matrix/federation/v1/send_knock/:roomId/:eventId', async (c, request) => {
-    const room = roomStub(c.env, roomParam(c))
-    return json(c, await room.sendKnock(await sendRequest(c, request, 'knock')))
+    const knock = await sendRequest(c, request, 'knock')
+    return json(c, await writeToRoom(c.env, roomParam(c), (room) => room.sendKnock(knock)))
   })
 }

@@ -2,9 +2,9 @@
 // Server-server API, "Leaving Rooms (Rejecting Invites)".
 
 import { roomParam } from '../../client/own-user.ts'
-import { roomStub } from '../../env.ts'
 import type { AppContext } from '../../http/app-type.ts'
 import type { FederationRequest } from '../../http/federation-auth.ts'
+import { writeToRoom } from '../write-to-room.ts'
 import { make, sendRequest } from './membership-handshake.ts'
 import type { FederationRouter } from './router.ts'
 
@@ -27,5 +27,6 @@ export function leavingRoomsRoutes(router: FederationRouter): void {
 }
 
 async function sendLeave(c: AppContext, request: FederationRequest): Promise<void> {
-  await roomStub(c.env, roomParam(c)).sendLeave(await sendRequest(c, request, 'leave'))
+  const leave = await sendRequest(c, request, 'leave')
+  await writeToRoom(c.env, roomParam(c), (room) => room.sendLeave(leave))
 }
