@@ -2,6 +2,7 @@
 // Specification: client-server API, "Creation" (POST /createRoom).
 
 import { MatrixError } from '../errors.ts'
+import type { InviteDetails, StoredInvite } from '../identity/store-invite.ts'
 import type { Event, RoomAlias, RoomId, UserId } from '../matrix/event.ts'
 import { authorise } from '../matrix/event-auth/authorise.ts'
 import { parseEvent } from '../matrix/event-format.ts'
@@ -16,6 +17,7 @@ import { checkClientContent } from './client-content.ts'
 import { registerLocalUser } from './fan-out.ts'
 import { markPublished } from './publish.ts'
 import { appendDraft } from './send-event.ts'
+import { thirdPartyInviteDetails } from './store-third-party-invite.ts'
 
 export type Preset = 'private_chat' | 'trusted_private_chat' | 'public_chat'
 
@@ -36,6 +38,8 @@ export interface CreateRoomRequest {
   readonly invite: readonly { readonly userId: UserId; readonly profile: JsonObject }[]
   /** Users of other servers who are going to be invited. */
   readonly remoteInvites?: readonly UserId[]
+  /** Invites of addresses that an identity server keeps. */
+  readonly thirdPartyInvites?: readonly StoredInvite[]
   readonly isDirect: boolean
   /** Whether the room is in the published room directory from the start. */
   readonly published: boolean
@@ -58,6 +62,26 @@ export function createRoom(room: RoomContext, signer: Signer, request: CreateRoo
     appendCreate(room, signer, request, rules)
     for (const draft of drafts(request, rules)) append(room, signer, draft)
   })
+}
+
+/**
+ * Whether the room can be made, with an invite of an address besides, and what an identity server is to know of it. Throws what
+ * `createRoom` would. Nothing is written.
+ */
+export function rehearseRoom(room: RoomContext, signer: Signer, request: CreateRoomRequest): InviteDetails {
+  const content = { display_name: '', key_validity_url: '', public_key: '' }
+  const rolledBack = new Error('the room was made only to see whether it can be')
+  let details: InviteDetails = {}
+  try {
+    transact(room, () => {
+      createRoom(room, signer, { ...request, thirdPartyInvites: [{ token: 'rehearsal', content }] })
+      details = thirdPartyInviteDetails(room, request.creator)
+      throw rolledBack
+    })
+  } catch (error) {
+    if (error !== rolledBack) throw error
+  }
+  return details
 }
 
 function append(room: RoomContext, signer: Signer, draft: EventDraft): void {
@@ -138,6 +162,14 @@ function drafts(request: CreateRoomRequest, rules: RoomVersionRules): EventDraft
         'm.room.member',
         { ...profile, membership: 'invite', ...(request.isDirect ? { is_direct: true } : {}) },
         userId,
+      ),
+    ),
+    ...(request.thirdPartyInvites ?? []).map(({ token, content }) =>
+      state(
+        'm.room.third_party_invite',
+        // For the member event that each becomes: nothing else remembers what room it was made for.
+        { ...content, ...(request.isDirect ? { is_direct: true } : {}) },
+        token,
       ),
     ),
   ]

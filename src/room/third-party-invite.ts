@@ -5,7 +5,7 @@
 import { MatrixError } from '../errors.ts'
 import type { EventId, UserId } from '../matrix/event.ts'
 import { serverNameOf } from '../matrix/identifiers.ts'
-import { type JsonObject, objectProperty, stringProperty } from '../matrix/json.ts'
+import { type JsonObject, objectProperty, property, stringProperty } from '../matrix/json.ts'
 import { transact } from './append.ts'
 import type { RoomContext, Signer } from './context.ts'
 import { livePosition } from './events.ts'
@@ -20,6 +20,13 @@ export function thirdPartyInviteOf(content: JsonObject): JsonObject | undefined 
   return objectProperty(content, 'third_party_invite')
 }
 
+interface Exchange {
+  /** The `third_party_invite` of the member event. */
+  readonly invite: JsonObject
+  /** What else the member event says: `is_direct` where whoever made the room wanted it so. */
+  readonly more: JsonObject
+}
+
 /**
  * What the invite of a third party comes to for a user: the `third_party_invite` to invite them with, named as the room has it; or
  * the member event that leaves nothing to do. M_FORBIDDEN for tokens that are not of this room, and where the user has left since.
@@ -28,7 +35,7 @@ export function exchangeable(
   room: RoomContext,
   target: UserId,
   invite: JsonObject,
-): { readonly present: EventId } | { readonly invite: JsonObject } {
+): { readonly present: EventId } | Exchange {
   const signed = objectProperty(invite, 'signed') ?? {}
   const token = stringProperty(signed, 'token')
   const made = token === undefined ? undefined : currentEvent(room, 'm.room.third_party_invite', token)
@@ -42,7 +49,8 @@ export function exchangeable(
     throw new MatrixError('M_FORBIDDEN', 403, 'The invite was used before')
   }
   const name = stringProperty(made.content, 'display_name') ?? stringProperty(invite, 'display_name') ?? ''
-  return { invite: { display_name: name, signed } }
+  const isDirect = property(made.content, 'is_direct') === true
+  return { invite: { display_name: name, signed }, more: isDirect ? { is_direct: true } : {} }
 }
 
 export interface ThirdPartyExchange {
@@ -69,7 +77,7 @@ export function exchangeThirdPartyInvite(
     type: 'm.room.member',
     sender,
     state_key: target,
-    content: { ...content, membership: 'invite', third_party_invite: standing.invite },
+    content: { ...content, ...standing.more, membership: 'invite', third_party_invite: standing.invite },
   }
   return transact(room, () => {
     if (targetShard !== undefined) registerLocalUser(room, target, targetShard)

@@ -43,32 +43,62 @@ export function checkExchangedInvite(change: MemberChange, thirdPartyInvite: Jso
   return isSignedByAny(signed, publicKeys(invite.content)) ? accept : refuse('invite-third-party-signature')
 }
 
-function publicKeys(content: JsonObject): Uint8Array[] {
-  // The one key of the older form, and the list of the newer one.
+/** A key that a third-party invite may be claimed by. */
+export interface InviteKey {
+  /** As the event has it. */
+  readonly publicKey: string
+  /** Where to ask whether it still counts. Without it the key counts for good. */
+  readonly validityUrl: string | undefined
+}
+
+/** Those of the keys of an m.room.third_party_invite that have signed a proof. */
+export function keysThatSigned(signed: JsonObject, content: JsonObject): InviteKey[] {
+  const texts = new Set(signers(signed, publicKeys(content)))
+  const keys = keyEntries(content).flatMap((entry) => {
+    const publicKey = stringProperty(entry, 'public_key')
+    if (publicKey === undefined || !texts.has(publicKey)) return []
+    return [{ publicKey, validityUrl: stringProperty(entry, 'key_validity_url') }]
+  })
+  return [...new Map(keys.map((key) => [`${key.publicKey} ${key.validityUrl}`, key])).values()]
+}
+
+/** The keys by their texts. */
+function publicKeys(content: JsonObject): Map<string, Uint8Array> {
+  const texts = keyEntries(content).flatMap((entry) => stringProperty(entry, 'public_key') ?? [])
+  return new Map(
+    texts.flatMap((text) => {
+      const key = decodePublicKey(text)
+      return key ? [[text, key] as const] : []
+    }),
+  )
+}
+
+// The one key of the older form, and the list of the newer one.
+function keyEntries(content: JsonObject): JsonObject[] {
   const list = property(content, 'public_keys')
-  const listed = Array.isArray(list)
-    ? list.filter(isJsonObject).map((key) => stringProperty(key, 'public_key'))
-    : []
-  const texts = new Set([stringProperty(content, 'public_key'), ...listed])
-  return [...texts].map(decodePublicKey).filter((key) => key !== undefined)
+  return [content, ...(Array.isArray(list) ? list.filter(isJsonObject) : [])]
 }
 
 /** An Ed25519 key, which may come in either base64 alphabet. */
-function decodePublicKey(text: string | undefined): Uint8Array | undefined {
-  const key = text === undefined ? undefined : (decodeBase64(text) ?? decodeUrlSafeBase64(text))
+function decodePublicKey(text: string): Uint8Array | undefined {
+  const key = decodeBase64(text) ?? decodeUrlSafeBase64(text)
   return key?.length === 32 ? key : undefined
 }
 
-function isSignedByAny(signed: JsonObject, keys: readonly Uint8Array[]): boolean {
+function isSignedByAny(signed: JsonObject, keys: ReadonlyMap<string, Uint8Array>): boolean {
+  return signers(signed, keys).next().done !== true
+}
+
+/** The texts of those of the keys that have signed, each as it is found. */
+function* signers(signed: JsonObject, keys: ReadonlyMap<string, Uint8Array>): Generator<string, undefined> {
   let verifications = 0
   for (const { entity, keyId } of signaturesOf(signed)) {
-    for (const key of keys) {
+    for (const [text, key] of keys) {
       verifications += 1
-      if (verifications > maxVerifications) return false
-      if (verifyJson(signed, entity, keyId, key)) return true
+      if (verifications > maxVerifications) return
+      if (verifyJson(signed, entity, keyId, key)) yield text
     }
   }
-  return false
 }
 
 function signaturesOf(signed: JsonObject): { entity: string; keyId: string }[] {
