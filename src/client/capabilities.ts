@@ -19,9 +19,11 @@ export function capabilitiesRoutes(app: App): void {
           available: Object.fromEntries(roomVersionIds.map((id) => [id, 'stable'])),
         },
         'm.profile_fields': { enabled: true },
+        'uk.tcpip.msc4133.profile_fields': { enabled: true },
         'm.set_displayname': { enabled: true },
         'm.set_avatar_url': { enabled: true },
-        'm.3pid_changes': { enabled: false },
+        // Without mail nobody could show that an address is theirs.
+        'm.3pid_changes': { enabled: config(c.env).mail !== undefined },
         'm.get_login_token': { enabled: true },
         'm.forget_forced_upon_leave': { enabled: false },
         'org.matrix.msc3720.account_status': { enabled: true },

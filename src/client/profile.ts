@@ -2,20 +2,21 @@
 
 import { config } from '../config.ts'
 import { hubStub } from '../env.ts'
-import { MatrixError } from '../errors.ts'
+import { isMatrixError, MatrixError } from '../errors.ts'
 import { queryProfile } from '../federation/client/queries.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonObject } from '../http/json-body.ts'
-import { rateLimitByAddress } from '../http/rate-limit.ts'
-import { accessToken, refuseSuspended, requireKnownUser, requireSession } from '../http/session.ts'
+import { rateLimit, rateLimitByAddress } from '../http/rate-limit.ts'
+import { optionalSession, refuseSuspended, requireSession } from '../http/session.ts'
 import type { UserId } from '../matrix/event.ts'
 import { parseUserId } from '../matrix/identifiers.ts'
 import { type JsonObject, type JsonValue, property } from '../matrix/json.ts'
 import { findProfile, setProfileField } from '../storage/profiles.ts'
 import { isLocal } from './path-params.ts'
-import { propagateProfile } from './profile-rooms.ts'
 
-const keyGrammar = /^(?:avatar_url|displayname|m\.tz|[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+)$/
+// The common namespaced identifier grammar: namespaced by at least one dot, as nobody may take names of the specification.
+const keyGrammar = /^(?:avatar_url|displayname|[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)+)$/
+// In bytes.
 const longestKey = 255
 // Both go into member events, which have a size limit of their own.
 const longestDisplayName = 256
@@ -59,10 +60,25 @@ async function getProfileField(c: AppContext): Promise<Response> {
 
 async function putProfileField(c: AppContext): Promise<Response> {
   const key = ownKeyParam(c)
-  const value = property(await jsonObject(c), key)
+  const body = await fieldBody(c)
+  const value = property(body, key)
   if (value === undefined) throw new MatrixError('M_MISSING_PARAM', 400, `Missing field: ${key}`)
+  const other = Object.keys(body).find((name) => name !== key)
+  if (other !== undefined) {
+    throw new MatrixError('M_MISSING_PARAM', 400, `The body must hold ${key} alone, not ${other}`)
+  }
   await changeField(c, key, checkedValue(key, value))
   return c.json({})
+}
+
+// Unlike elsewhere, a body that is no JSON is M_BAD_JSON.
+async function fieldBody(c: AppContext): Promise<JsonObject> {
+  try {
+    return await jsonObject(c)
+  } catch (error) {
+    if (!isMatrixError(error) || error.errcode !== 'M_NOT_JSON') throw error
+    throw new MatrixError('M_BAD_JSON', 400, error.message)
+  }
 }
 
 async function deleteProfileField(c: AppContext): Promise<Response> {
@@ -71,21 +87,28 @@ async function deleteProfileField(c: AppContext): Promise<Response> {
 }
 
 async function changeField(c: AppContext, key: string, value: JsonValue | undefined): Promise<void> {
-  const { userId } = c.var.session
+  const { userId, shard } = c.var.session
+  await rateLimit(c.env, c.env.SEND_LIMIT, userId)
+  if (key !== 'displayname' && key !== 'avatar_url') {
+    await setProfileField(c.env, userId, key, value)
+    return
+  }
+  // Rooms show name and avatar by the user's member event. Noted beforehand: a crash in between keeps no room from it.
+  const hub = hubStub(c.env, shard)
+  await hub.expectProfileUpdate(userId, key)
   const changed = await setProfileField(c.env, userId, key, value)
-  if (!changed || (key !== 'displayname' && key !== 'avatar_url')) return
-  // Rooms show name and avatar by the user's member event.
-  const change = { [key]: typeof value === 'string' ? value : null }
-  if (config(c.env).presence) await hubStub(c.env, c.var.session.shard).profileChanged(userId, change)
-  await propagateProfile(c, c.var.session, change)
+  if (changed && config(c.env).presence) {
+    await hub.profileChanged(userId, { [key]: typeof value === 'string' ? value : null })
+  }
+  await hub.tellProfile(userId, key)
 }
 
 async function profileOf(c: AppContext): Promise<JsonObject> {
   const userId = userParam(c)
   if (!isLocal(c.env, userId)) {
-    // Open to anyone, but each makes a request to another server: those who are not signed in get few of them.
-    if (accessToken(c) === undefined) await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
-    else await requireKnownUser(c)
+    // Open to anyone, but each makes a request to another server: those who have no account get few of them.
+    const session = await optionalSession(c)
+    if (!session || session.guest) await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
     return await queryProfile(c.env, userId)
   }
   const profile = await findProfile(c.env, userId)
@@ -116,7 +139,7 @@ function userParam(c: AppContext): UserId {
 
 function keyParam(c: AppContext): string {
   const key = c.req.param('keyName') ?? ''
-  if (key.length > longestKey) {
+  if (Buffer.byteLength(key) > longestKey) {
     throw new MatrixError('M_KEY_TOO_LARGE', 400, `A profile key has at most ${longestKey} bytes`)
   }
   if (!keyGrammar.test(key)) throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid parameter keyName')

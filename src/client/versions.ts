@@ -11,6 +11,8 @@ const unstableFeatures = {
   // Profile fields under their old path, for clients that do not look for them in v1.16.
   'uk.tcpip.msc4133': true,
   'uk.tcpip.msc4133.stable': true,
+  // Media for those alone who are signed in, before v1.11.
+  'org.matrix.msc3916.stable': true,
   // Account data can be deleted, timelines filtered by relation, invites refused by who invites.
   'org.matrix.msc3391': true,
   'org.matrix.msc3874': true,

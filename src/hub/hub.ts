@@ -93,6 +93,13 @@ import { uploadKeys, type KeysUpload } from './upload-keys.ts'
 import { type SignatureFailure, type SignedKey, uploadSignatures } from './upload-signatures.ts'
 import { eraseSigningKeys, type SigningKeysUpload, uploadSigningKeys } from './upload-signing-keys.ts'
 import { editPushRules, type PushRuleEdit } from './push-rules.ts'
+import {
+  continueProfileUpdates,
+  expectProfileUpdate,
+  type MemberField,
+  resumeProfileUpdates,
+  tellProfile,
+} from './profile-updates.ts'
 import { dropPusher, listPushers, onPushAlarm, type PusherOwner, setUserPusher } from './pushes.ts'
 import { applyRemoteMembership, type RemoteMembership } from './remote-invite.ts'
 import { type ReceiptRequest, setReceipt } from './set-receipt.ts'
@@ -116,10 +123,12 @@ export class Hub extends DurableObject<Env> {
     super(ctx, env)
     migrate(ctx.storage, hubMigrations)
     this.#hub = openHub(ctx, env)
+    resumeProfileUpdates(this.#hub)
   }
 
-  override alarm(): void {
+  override async alarm(): Promise<void> {
     onPushAlarm(this.#hub)
+    await continueProfileUpdates(this.#hub)
   }
 
   // What rooms tell.
@@ -290,6 +299,16 @@ export class Hub extends DurableObject<Env> {
 
   profileChanged(userId: UserId, change: ProfileChange): void {
     profileChanged(this.#hub, userId, change)
+  }
+
+  /** A field of a user's profile is about to change, of which their rooms are to be told. */
+  expectProfileUpdate(userId: UserId, field: MemberField): void {
+    expectProfileUpdate(this.#hub, userId, field)
+  }
+
+  /** It has changed. Resolves when the first rooms know. */
+  tellProfile(userId: UserId, field: MemberField): Promise<void> {
+    return tellProfile(this.#hub, userId, field)
   }
 
   // Devices.

@@ -70,6 +70,11 @@ export function onPushAlarm(hub: HubContext): void {
   work(hub, pushes, resume)
 }
 
+/** Has the alarm come at a time, in milliseconds, or before. */
+export function wakeAt(hub: HubContext, time: number): void {
+  armAlarm(pushesOf(hub), time)
+}
+
 /** Whether a user has pushers. */
 export function hasPushers(hub: HubContext, uid: number): boolean {
   return pushersOf(pushesOf(hub), uid).length > 0

@@ -298,4 +298,18 @@ export const hubMigrations: readonly DurableMigration[] = [
         WITHOUT ROWID;
     `,
   },
+  {
+    id: '0010-profile-updates',
+    sql: `
+      -- Users whose rooms are not all told of a new name or avatar. fields, rooms: JSON lists; rooms: those that are left,
+      -- null for all. See profile-updates.ts.
+      CREATE TABLE profile_updates (
+        uid INTEGER PRIMARY KEY,
+        fields TEXT NOT NULL,
+        rooms TEXT,
+        generation INTEGER NOT NULL,
+        attempts INTEGER NOT NULL
+      );
+    `,
+  },
 ]

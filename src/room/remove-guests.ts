@@ -6,12 +6,13 @@ import { guestsAmong } from '../storage/local-members.ts'
 import { ensureSigner, identity, meta, type RoomContext, setMeta } from './context.ts'
 import { eventByEid } from './events.ts'
 import { admitsGuests, changeMembership } from './membership.ts'
-import { armAlarm, soonMs } from './outbox.ts'
+import { armAlarm } from './outbox.ts'
 import { localMembers } from './restricted-join.ts'
 import { findSlot } from './state-at.ts'
 
 // Up to which position guests were made to leave.
 const doneKey = 'guests_removed'
+const againMs = 60_000
 
 /** Whether nobody has to leave: the room admits guests, never did, or those in it have left since it was closed. */
 export function guestsAreRemoved(room: RoomContext): boolean {
@@ -40,7 +41,7 @@ export async function removeGuests(room: RoomContext): Promise<boolean> {
     return guests.length > 0
   } catch (error) {
     log({ event: 'member_update_failed', room_id: identity(room).roomId, error: errorMessage(error) })
-    armAlarm(room, soonMs)
+    armAlarm(room, againMs)
     return false
   }
 }

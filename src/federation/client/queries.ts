@@ -54,8 +54,9 @@ export async function queryProfile(env: Env, userId: UserId): Promise<JsonObject
 async function askForProfile(env: Env, userId: UserId): Promise<JsonObject> {
   const server = serverNameOf(userId)
   const body = await answer(env, get(server, `query/profile?user_id=${encodeURIComponent(userId)}`))
-  // A field that is not set may be there as null, which clients do not expect.
-  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null))
+  // A name or avatar that is not set may be there as null, which clients do not expect; in other fields it is a value.
+  const unset = (key: string) => key === 'displayname' || key === 'avatar_url'
+  return Object.fromEntries(Object.entries(body).filter(([key, value]) => value !== null || !unset(key)))
 }
 
 /** A page of another server's directory, with the query of a GET or the body of a POST. 502 and 504. */
