@@ -40,6 +40,8 @@ import { pusherRoutes } from './client/pushers.ts'
 import { relationRoutes } from './client/relations.ts'
 import { refreshRoutes } from './client/refresh.ts'
 import { registerRoutes } from './client/register.ts'
+import { requestTokenRoutes } from './client/request-token.ts'
+import { submitTokenRoutes } from './client/submit-token.ts'
 import { roomEventRoutes } from './client/room-event.ts'
 import { roomMembersRoutes } from './client/room-members.ts'
 import { roomMessagesRoutes } from './client/room-messages.ts'
@@ -104,6 +106,8 @@ export function createApp(): App {
   accountPasswordRoutes(app)
   accountStatusRoutes(app)
   administrativeContactRoutes(app)
+  requestTokenRoutes(app)
+  submitTokenRoutes(app)
   authFallbackRoutes(app)
   capabilitiesRoutes(app)
   delayedEventRoutes(app)

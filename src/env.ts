@@ -88,6 +88,12 @@ export interface Env {
   readonly MAIL_SINK?: Fetcher
   /** `Name <address>`. */
   readonly MAIL_FROM?: string
+  /** Whether an address is asked for at registration: `off`, `optional` or `required`. */
+  readonly REGISTRATION_EMAIL?: string
+  /** Domains that addresses may have, with commas between them; all where unset. */
+  readonly EMAIL_DOMAINS?: string
+  /** `on` tells whoever asks for a token whether an address has an account, instead of the owner of the address alone. */
+  readonly TELL_THREEPIDS?: string
   /** Whom to ask for help: a Matrix user id, an address, a page. Published in a well-known document when set. */
   readonly SUPPORT_USER?: string
   readonly SUPPORT_EMAIL?: string

@@ -1,38 +1,73 @@
-// Third-party identifiers: accounts have none, and none can be added (capability `m.3pid_changes`).
+// Third-party identifiers of an account: e-mail addresses, where this server sends mail.
 // Specification: client-server API, "Adding Account Administrative Contact Information".
 
 import * as v from 'valibot'
 import { MatrixError } from '../errors.ts'
 import type { App } from '../http/app-type.ts'
-import { jsonBody } from '../http/json-body.ts'
-import { requireSession } from '../http/session.ts'
+import { interactiveAuth } from '../http/interactive-auth.ts'
+import { checked, jsonBody, jsonObject } from '../http/json-body.ts'
+import { rateLimit } from '../http/rate-limit.ts'
+import { refuseSuspended, requireSession } from '../http/session.ts'
+import { requireMail } from '../mail/send-mail.ts'
+import { canonicalEmail } from '../matrix/email-address.ts'
+import { addThreepid } from '../storage/threepid-validations.ts'
+import { removeThreepid, threepidsOf } from '../storage/threepids.ts'
+import { validationOf } from '../threepid/validate-email.ts'
 
+const addBody = v.object({ client_secret: v.string(), sid: v.string() })
 const identifier = v.object({ medium: v.string(), address: v.string() })
 
-/** The endpoints under /account/3pid, and those that would send validation tokens. */
+/** GET /account/3pid, POST /account/3pid/add and /account/3pid/delete. */
 export function administrativeContactRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3account3pid
-  app.get('/_matrix/client/v3/account/3pid', requireSession(), (c) => c.json({ threepids: [] }))
-
-  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3account3piddelete
-  app.post('/_matrix/client/v3/account/3pid/delete', requireSession(), async (c) => {
-    await jsonBody(c, identifier)
-    return c.json({ id_server_unbind_result: 'no-support' })
+  app.get('/_matrix/client/v3/account/3pid', requireSession(), async (c) => {
+    const threepids = await threepidsOf(c.env, c.var.session.userId)
+    return c.json({
+      threepids: threepids.map(({ medium, address, validatedAt, addedAt }) => ({
+        medium,
+        address,
+        validated_at: validatedAt,
+        added_at: addedAt,
+      })),
+    })
   })
 
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3account3pidadd
-  app.post('/_matrix/client/v3/account/3pid/add', requireSession(), refuse)
-  app.post('/_matrix/client/v3/account/3pid', requireSession(), refuse)
+  app.post('/_matrix/client/v3/account/3pid/add', requireSession(), async (c) => {
+    const { session } = c.var
+    await rateLimit(c.env, c.env.LOGIN_LIMIT, session.userId)
+    requireMail(c.env)
+    const body = await jsonObject(c)
+    const { sid, client_secret: clientSecret } = checked(addBody, body, 'M_BAD_JSON')
+    // An address resets the password: whoever finds an access token must not get that far.
+    const auth = await interactiveAuth(c, { body, flows: [['m.login.password']], session })
+    if (auth instanceof Response) return auth
+    if (!(await validationOf(c.env, { sid, clientSecret }))) throw notValidated()
+    const outcome = await addThreepid(c.env, sid, session.userId, Date.now())
+    if (outcome === 'not-validated') throw notValidated()
+    // An address has one account.
+    if (outcome === 'in-use') {
+      throw new MatrixError('M_THREEPID_IN_USE', 400, 'The address belongs to another account')
+    }
+    return c.json({})
+  })
 
-  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3registeremailrequesttoken
-  app.post('/_matrix/client/v3/register/email/requestToken', refuse)
-  app.post('/_matrix/client/v3/register/msisdn/requestToken', refuse)
-  app.post('/_matrix/client/v3/account/password/email/requestToken', refuse)
-  app.post('/_matrix/client/v3/account/password/msisdn/requestToken', refuse)
-  app.post('/_matrix/client/v3/account/3pid/email/requestToken', refuse)
-  app.post('/_matrix/client/v3/account/3pid/msisdn/requestToken', refuse)
+  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3account3piddelete
+  app.post('/_matrix/client/v3/account/3pid/delete', requireSession(), async (c) => {
+    const { session } = c.var
+    refuseSuspended(session)
+    const { medium, address } = await jsonBody(c, identifier)
+    const canonical = medium === 'email' ? canonicalEmail(address) : undefined
+    if (canonical !== undefined) await removeThreepid(c.env, session.userId, 'email', canonical)
+    return c.json({ id_server_unbind_result: 'no-support' })
+  })
+
+  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3account3pid
+  app.post('/_matrix/client/v3/account/3pid', requireSession(), () => {
+    throw new MatrixError('M_THREEPID_DENIED', 403, 'This server binds nothing here: use /account/3pid/bind')
+  })
 }
 
-function refuse(): never {
-  throw new MatrixError('M_THREEPID_DENIED', 403, 'This server keeps no email addresses and phone numbers')
+function notValidated(): MatrixError {
+  return new MatrixError('M_THREEPID_AUTH_FAILED', 403, 'The address was not validated in this session')
 }

@@ -8,6 +8,12 @@ export interface MailSettings {
   readonly from: { readonly name: string; readonly email: string }
   /** Where the links in mails lead, without a slash at the end. */
   readonly baseUrl: string
+  /** Whether an address is asked for at registration. */
+  readonly registration: 'off' | 'optional' | 'required'
+  /** The domains that addresses may have, in lower case; all where there are none. */
+  readonly emailDomains: readonly string[]
+  /** Whether whoever asks for a token is told that an address has an account, instead of the owner of the address alone. */
+  readonly tellThreepids: boolean
 }
 
 /** The platform's binding, an HTTP provider, or the launcher, which writes into a folder. */
@@ -18,13 +24,35 @@ export type MailTransport =
 
 /** Undefined where there is no way to send mail. Throws an Error naming the variable that makes no sense. */
 export function mailSettings(env: Env): MailSettings | undefined {
+  const registration = oneOf('REGISTRATION_EMAIL', env.REGISTRATION_EMAIL, ['optional', 'off', 'required'])
   const transport = mailTransport(env)
   if (transport === undefined) {
     if (env.MAIL_FROM)
       throw new Error('MAIL_FROM needs MAIL_URL, or the binding EMAIL: see docs/operators.md')
+    if (registration === 'required') throw new Error('REGISTRATION_EMAIL needs mail: see docs/operators.md')
     return undefined
   }
-  return { transport, from: sender(env), baseUrl: baseUrl(env) }
+  const emailDomains = (env.EMAIL_DOMAINS ?? '').toLowerCase().split(/[\s,]+/)
+  return {
+    transport,
+    from: sender(env),
+    baseUrl: baseUrl(env),
+    registration,
+    emailDomains: emailDomains.filter((domain) => domain !== ''),
+    tellThreepids: oneOf('TELL_THREEPIDS', env.TELL_THREEPIDS, ['off', 'on']) === 'on',
+  }
+}
+
+// The first is the default.
+function oneOf<const T extends string>(
+  name: string,
+  value: string | undefined,
+  allowed: readonly [T, ...T[]],
+): T {
+  if (!value) return allowed[0]
+  const found = allowed.find((candidate) => candidate === value)
+  if (found === undefined) throw new Error(`${name} must be one of ${allowed.join(', ')}, not ${value}`)
+  return found
 }
 
 function mailTransport(env: Env): MailTransport | undefined {

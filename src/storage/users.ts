@@ -6,6 +6,7 @@ import type { UserId } from '../matrix/event.ts'
 import { database, isUniqueViolation, statement } from './database.ts'
 import { profiles } from './schema/profiles.ts'
 import { loginTokens, refreshTokens, sessions } from './schema/sessions.ts'
+import { threepids } from './schema/threepids.ts'
 import { users } from './schema/users.ts'
 import { changingSessions } from './session-cache.ts'
 
@@ -145,7 +146,7 @@ export async function setAccountFlag(
   )
 }
 
-/** Ends an account for good: no password, no tokens, an empty profile. The user id stays taken. */
+/** Ends an account for good: no password, no tokens, no addresses, an empty profile. The user id stays taken. */
 export async function deactivateUser(env: Env, userId: UserId, erase: boolean, now: number): Promise<void> {
   const db = database(env)
   await changingSessions(() =>
@@ -157,6 +158,7 @@ export async function deactivateUser(env: Env, userId: UserId, erase: boolean, n
       db.delete(sessions).where(eq(sessions.userId, userId)),
       db.delete(refreshTokens).where(eq(refreshTokens.userId, userId)),
       db.delete(loginTokens).where(eq(loginTokens.userId, userId)),
+      db.delete(threepids).where(eq(threepids.userId, userId)),
       db
         .update(profiles)
         .set({ displayname: null, avatarUrl: null, fields: '{}' })

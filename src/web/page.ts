@@ -2,6 +2,7 @@
 
 import { html } from 'hono/html'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import { config } from '../config.ts'
 import type { AppContext } from '../http/app-type.ts'
 import { newSecretToken } from '../storage/secret-token.ts'
 import { styleSheet } from './style-sheet.ts'
@@ -21,13 +22,15 @@ export interface Page {
   readonly content: (nonce: string) => Html
   readonly status?: ContentfulStatusCode
   readonly sources?: Sources
+  /** The origins where the answer to the page's form may send its reader. */
+  readonly formTargets?: readonly string[]
 }
 
 /** The answer that shows a page. Its Content-Security-Policy refuses whatever is neither the page's own nor named. */
 export async function showPage(c: AppContext, page: Page): Promise<Response> {
-  const { title, content, status = 200, sources } = page
+  const { title, content, status = 200, sources, formTargets } = page
   const nonce = newSecretToken()
-  c.header('Content-Security-Policy', contentSecurityPolicy(nonce, sources))
+  c.header('Content-Security-Policy', contentSecurityPolicy(nonce, sources, formTargets))
   // Whose script runs here learns the site, never the address with its session.
   c.header('Referrer-Policy', sources ? 'strict-origin' : 'no-referrer')
   c.header('X-Content-Type-Options', 'nosniff')
@@ -38,6 +41,7 @@ export async function showPage(c: AppContext, page: Page): Promise<Response> {
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
+        <link rel="icon" href="data:," />
         <title>${title}</title>
         <style nonce="${nonce}">
           ${styleSheet}
@@ -47,6 +51,7 @@ export async function showPage(c: AppContext, page: Page): Promise<Response> {
         <main>
           <h1>${title}</h1>
           ${content(nonce)}
+          <footer>${config(c.env).serverName}</footer>
         </main>
       </body>
     </html>`
@@ -55,14 +60,20 @@ export async function showPage(c: AppContext, page: Page): Promise<Response> {
 
 const nowhere: Sources = { script: [], frame: [], connect: [] }
 
-function contentSecurityPolicy(nonce: string, { script, frame, connect } = nowhere): string {
+function contentSecurityPolicy(
+  nonce: string,
+  { script, frame, connect } = nowhere,
+  formTargets: readonly string[] = [],
+): string {
   return [
     "default-src 'none'",
     ['script-src', `'nonce-${nonce}'`, ...script].join(' '),
     `style-src 'nonce-${nonce}'`,
+    // The empty icon: without one browsers ask for /favicon.ico.
+    'img-src data:',
     ...(frame.length === 0 ? [] : [['frame-src', ...frame].join(' ')]),
     ['connect-src', "'self'", ...connect].join(' '),
-    "form-action 'self'",
+    ['form-action', "'self'", ...formTargets].join(' '),
     "base-uri 'none'",
     "frame-ancestors 'none'",
   ].join('; ')

@@ -129,7 +129,7 @@ describe('deactivation', () => {
   })
 })
 
-describe('third-party identifiers', () => {
+describe('third-party identifiers on a server without mail', () => {
   it('are none, and none can be added', async () => {
     const { token } = await server.register('grace')
     const api = '/_matrix/client/v3/account/3pid'
@@ -137,13 +137,19 @@ describe('third-party identifiers', () => {
     const removal = { medium: 'email', address: 'grace@example.org' }
     const removed = await server.request('POST', `${api}/delete`, { token, body: removal })
     expect(removed.body).toEqual({ id_server_unbind_result: 'no-support' })
-    for (const path of [
-      `${api}/add`,
-      `${api}/email/requestToken`,
-      '/_matrix/client/v3/register/email/requestToken',
-    ]) {
-      const { status, body } = await server.request('POST', path, { token, body: {} })
-      expect([status, body.errcode]).toEqual([403, 'M_THREEPID_DENIED'])
+    const added = await server.request('POST', `${api}/add`, { token, body: {} })
+    expect([added.status, added.body.errcode]).toEqual([400, 'M_THREEPID_MEDIUM_NOT_SUPPORTED'])
+    const old = await server.request('POST', api, { token, body: {} })
+    expect([old.status, old.body.errcode]).toEqual([403, 'M_THREEPID_DENIED'])
+  })
+
+  it('MSC4178: tokens are sent by neither mail nor message', async () => {
+    for (const of of ['register', 'account/password', 'account/3pid']) {
+      for (const medium of ['email', 'msisdn']) {
+        const path = `/_matrix/client/v3/${of}/${medium}/requestToken`
+        const { status, body } = await server.request('POST', path, { body: {} })
+        expect([status, body.errcode], path).toEqual([400, 'M_THREEPID_MEDIUM_NOT_SUPPORTED'])
+      }
     }
   })
 })
