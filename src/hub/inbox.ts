@@ -10,12 +10,12 @@ import { findRoom, internRoom, internUser } from './interned.ts'
 import { joinedMembers, forgetMembers } from './members.ts'
 import { nobodyNotified, notified } from './notify.ts'
 import { applyOtherMembers, type OtherMember } from './other-members.ts'
-import { carryRulesOver } from './push-rules.ts'
 import { queueNews, startPushes } from './pushes.ts'
 import { rememberNews } from './recent-news.ts'
 import { keepFacts } from './room-facts.ts'
 import { forgetUnshared, keptMembers } from './remote-keys.ts'
 import type { EventNews, MembershipNews, RoomNews } from './room-news.ts'
+import { carryOver } from './room-upgrades.ts'
 import { unreadMayHaveChanged } from './unread-total.ts'
 import { markNews, wake } from './waiters.ts'
 
@@ -60,6 +60,7 @@ function applyRoomNews(hub: HubContext, { roomId, events, members, facts }: Room
   const queued: Pusher[] = []
   const rid = internRoom(hub, roomId)
   const known = appliedUpTo(hub, rid)
+  const fresh = events.filter(({ to }) => to > known)
   transact(hub, () => {
     // A shard that was told of events has the members.
     if (members && known === 0) {
@@ -69,15 +70,13 @@ function applyRoomNews(hub: HubContext, { roomId, events, members, facts }: Room
         members.map((userId) => ({ userId, joined: true })),
       )
     }
-    for (const news of events) {
-      if (news.to <= known) continue
+    for (const news of fresh) {
       for (const uid of applyEvent(hub, rid, roomId, news, queued)) concerned.add(uid)
       rememberNews(hub, rid, news)
     }
     if (facts) keepFacts(hub, rid, facts)
+    for (const uid of carryOver(hub, rid, fresh)) concerned.add(uid)
   })
-  const fresh = events.filter(({ to }) => to > known)
-  for (const news of fresh) carryRulesOver(hub, rid, roomId, news)
   rememberApplied(hub, rid, Math.max(known, events.at(-1)?.to ?? 0))
   for (const news of fresh) shareKeys(hub, rid, news)
   for (const uid of concerned) markNews(hub, uid)

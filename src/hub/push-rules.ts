@@ -1,12 +1,8 @@
-// Changes to the push rules of this shard's users: their own, and those that follow an upgrade of a room.
+// Changes to the push rules of this shard's users.
 // Specification: client-server API, "Push Rules".
 
-import type { RoomId } from '../matrix/event.ts'
-import { parseRoomId } from '../matrix/identifiers.ts'
-import { objectProperty, stringProperty } from '../matrix/json.ts'
 import type { PushAction, PushRule, RuleKind } from '../matrix/push-rules/push-rule.ts'
 import {
-  findRule,
   type PushRuleChange,
   type PushRuleFailure,
   putRule,
@@ -16,11 +12,8 @@ import {
   setRuleEnabled,
   type StoredPushRules,
 } from '../matrix/push-rules/ruleset.ts'
-import { globalRid, pushRulesetOf, pushRulesType, putAccountData, storedPushRules } from './account-data.ts'
+import { globalRid, pushRulesType, putAccountData, storedPushRules } from './account-data.ts'
 import type { HubContext } from './context.ts'
-import { userIdOf } from './interned.ts'
-import { joinedMembers, membershipOf } from './members.ts'
-import type { EventNews } from './room-news.ts'
 
 /** What a user wants done to one of their rules. */
 export type PushRuleEdit =
@@ -58,29 +51,4 @@ function edited(stored: StoredPushRules, edit: PushRuleEdit): PushRuleChange {
   if (edit.does === 'remove') return removeRule(stored, kind, ruleId)
   if (edit.does === 'setEnabled') return setRuleEnabled(stored, kind, ruleId, edit.enabled)
   return setRuleActions(stored, kind, ruleId, edit.actions)
-}
-
-/**
- * Where an event is the tombstone of its room, gives the rules that members have for the room to its replacement too.
- * The specification leaves that open; the other servers do it, and a muted room stays muted.
- */
-export function carryRulesOver(
-  hub: HubContext,
-  rid: number,
-  roomId: RoomId,
-  { event, sender }: EventNews,
-): void {
-  if (event['type'] !== 'm.room.tombstone' || event['state_key'] !== '') return
-  const replacement = parseRoomId(stringProperty(objectProperty(event, 'content'), 'replacement_room') ?? '')
-  if (replacement === undefined) return
-  for (const uid of joinedMembers(hub, rid).keys()) {
-    const rules = pushRulesetOf(hub, uid)
-    const rule = findRule(rules, 'room', roomId)
-    if (!rule || findRule(rules, 'room', replacement)) continue
-    // A tombstone may name any room: it must not mute one that the member is in already.
-    const userId = userIdOf(hub, uid)
-    if (userId !== sender && membershipOf(hub, userId, replacement) === 'join') continue
-    const position = { before: rule.rule_id }
-    editPushRules(hub, uid, { does: 'put', kind: 'room', rule: { ...rule, rule_id: replacement }, position })
-  }
 }

@@ -24,6 +24,9 @@ export interface RoomFacts {
   readonly encrypted: boolean
   /** The rooms of a space; absent for other rooms. */
   readonly children?: readonly string[]
+  /** The room that it says to replace, and the one that it says to be replaced by. */
+  readonly predecessor?: RoomId
+  readonly replacement?: RoomId
 }
 
 export interface EventNews {

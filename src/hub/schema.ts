@@ -312,4 +312,12 @@ export const hubMigrations: readonly DurableMigration[] = [
       );
     `,
   },
+  {
+    id: '0011-room-upgrades',
+    sql: `
+      -- The rooms that a room says to replace, and to be replaced by.
+      ALTER TABLE room_facts ADD COLUMN predecessor TEXT;
+      ALTER TABLE room_facts ADD COLUMN replacement TEXT;
+    `,
+  },
 ]

@@ -178,12 +178,13 @@ describe('a change of the rules', () => {
 describe('an upgrade of a room', () => {
   freshUsers()
 
-  it('carries the rules for it over to the new room', async () => {
+  it('carries the rules for it over to the new room, for those who join that', async () => {
     const roomId = await alice.createRoom({ preset: 'public_chat' })
     await bob.join(roomId)
     for (const person of [alice, bob]) await person.done('PUT', path('room', roomId), quiet)
     const upgraded = await alice.inRoom('POST', roomId, 'upgrade', { new_version: '11' })
     const replacement = textOf(upgraded.body, 'replacement_room')
+    await bob.join(replacement)
     for (const person of [alice, bob]) {
       expect(await person.done('GET', path('room', replacement))).toMatchObject({ enabled: true, ...quiet })
       expect((await person.call('GET', path('room', roomId))).status).toBe(200)
