@@ -8,14 +8,17 @@ import { interactiveAuth } from '../http/interactive-auth.ts'
 import { checked, jsonBody, jsonObject } from '../http/json-body.ts'
 import { rateLimit } from '../http/rate-limit.ts'
 import { refuseSuspended, requireSession } from '../http/session.ts'
+import { identityServerName } from '../identity/identity-server.ts'
+import { thirdPartyIdentifier } from '../identity/third-party-identifier.ts'
+import { unbindForUser } from '../identity/unbind-user.ts'
 import { requireMail } from '../mail/send-mail.ts'
-import { canonicalEmail } from '../matrix/email-address.ts'
 import { addThreepid } from '../storage/threepid-validations.ts'
 import { removeThreepid, threepidsOf } from '../storage/threepids.ts'
 import { validationOf } from '../threepid/validate-email.ts'
+import { limitIdentityRequests } from './identity-requests.ts'
 
 const addBody = v.object({ client_secret: v.string(), sid: v.string() })
-const identifier = v.object({ medium: v.string(), address: v.string() })
+const deleteBody = v.object({ medium: v.string(), address: v.string(), id_server: v.optional(v.string()) })
 
 /** GET /account/3pid, POST /account/3pid/add and /account/3pid/delete. */
 export function administrativeContactRoutes(app: App): void {
@@ -56,15 +59,16 @@ export function administrativeContactRoutes(app: App): void {
   app.post('/_matrix/client/v3/account/3pid/delete', requireSession(), async (c) => {
     const { session } = c.var
     refuseSuspended(session)
-    const { medium, address } = await jsonBody(c, identifier)
-    const canonical = medium === 'email' ? canonicalEmail(address) : undefined
-    if (canonical !== undefined) await removeThreepid(c.env, session.userId, 'email', canonical)
-    return c.json({ id_server_unbind_result: 'no-support' })
-  })
-
-  // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3account3pid
-  app.post('/_matrix/client/v3/account/3pid', requireSession(), () => {
-    throw new MatrixError('M_THREEPID_DENIED', 403, 'This server binds nothing here: use /account/3pid/bind')
+    const { medium, address, id_server: server } = await jsonBody(c, deleteBody)
+    const identifier = thirdPartyIdentifier(medium, address)
+    const idServer = server === undefined ? undefined : identityServerName(server)
+    await limitIdentityRequests(c)
+    if (identifier.medium === 'email') {
+      await removeThreepid(c.env, session.userId, 'email', identifier.address)
+    }
+    // It is gone from here, whatever the identity server says.
+    const { result } = await unbindForUser(c.env, session.userId, identifier, idServer)
+    return c.json({ id_server_unbind_result: result })
   })
 }
 

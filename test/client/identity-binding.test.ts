@@ -77,6 +77,13 @@ describe('binding an identifier', () => {
     for (const user of [alice, alice, bob]) expect((await bind({}, user)).status).toBe(200)
   })
 
+  test('has an old name', async () => {
+    const answer = await alice.call('POST', '/account/3pid', { three_pid_creds: session() })
+    expect(outcome(answer)).toEqual({ status: 200, body: {} })
+    expect(identity.bindings).toEqual([{ ...email, mxid: alice.userId }])
+    expect(await alice.call('POST', '/account/3pid', session())).toEqual(refusal(400, 'M_MISSING_PARAM'))
+  })
+
   const refused: [string, Reply, number, string][] = [
     ['terms that are not signed (MSC2140)', failure(403, 'M_TERMS_NOT_SIGNED'), 403, 'M_TERMS_NOT_SIGNED'],
     ['a token that it does not know', failure(401, 'M_UNAUTHORIZED'), 401, 'M_UNAUTHORIZED'],
@@ -258,6 +265,25 @@ describe('unbinding an identifier', () => {
   ]
   test.each(senseless)('is refused for %j', async (body, errcode) => {
     expect(await unbind(body)).toEqual(refusal(400, errcode))
+  })
+})
+
+describe('deleting an identifier from the account', () => {
+  const remove = (more: JsonObject = {}) =>
+    alice.call('POST', '/account/3pid/delete', { ...email, address: 'Alice@Example.org', ...more })
+
+  test('unbinds it where it was bound', async () => {
+    await bind()
+    expect(outcome(await remove())).toEqual(unbound('success'))
+    expect(identity.bindings).toEqual([])
+    expect(outcome(await remove())).toEqual(unbound('no-support'))
+  })
+
+  test('is done whatever the identity server says', async () => {
+    await bind()
+    identity.replies.set('/3pid/unbind', () => failure(403, 'M_FORBIDDEN'))
+    expect(outcome(await remove())).toEqual(unbound('no-support'))
+    expect(await remove({ id_server: 'a b' })).toEqual(refusal(400, 'M_INVALID_PARAM'))
   })
 })
 
