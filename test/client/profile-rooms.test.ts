@@ -31,8 +31,11 @@ async function rooms(alice: RoomClient, count: number): Promise<string[]> {
 }
 
 async function namesIn(alice: RoomClient, roomIds: readonly string[]): Promise<unknown[]> {
-  const contents = await Promise.all(roomIds.map((id) => alice.state(id, 'm.room.member', alice.userId)))
-  return contents.map((content) => content?.['displayname'])
+  const names: unknown[] = []
+  for (const roomId of roomIds) {
+    names.push((await alice.state(roomId, 'm.room.member', alice.userId))?.['displayname'])
+  }
+  return names
 }
 
 const setName = (alice: RoomClient, displayname: string) =>
