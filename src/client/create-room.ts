@@ -12,10 +12,12 @@ import type { RoomAlias, UserId } from '../matrix/event.ts'
 import { parseRoomAlias, parseUserId } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, property } from '../matrix/json.ts'
 import { roomVersion, type RoomVersionRules } from '../matrix/room-version.ts'
+import { limitIdentityRequests } from './identity-requests.ts'
 import { invitees } from './invitees.ts'
 import { makeRoom, type NewRoom } from './new-room.ts'
 import { checkedUserId, isLocal } from './path-params.ts'
 import { checkAliasLocalpart } from './room-aliases.ts'
+import { findParties, type FoundParties, thirdParty } from './third-party-invite.ts'
 
 const anyObject = v.custom<JsonObject>(isJsonObject, 'not an object')
 const body = v.looseObject({
@@ -24,7 +26,8 @@ const body = v.looseObject({
   name: v.optional(v.string()),
   topic: v.optional(v.string()),
   invite: v.optional(v.array(v.string()), []),
-  invite_3pid: v.optional(v.array(v.unknown()), []),
+  // Each may get mail, and costs up to three requests.
+  invite_3pid: v.optional(v.pipe(v.array(anyObject), v.maxLength(10)), []),
   room_version: v.optional(v.string()),
   creation_content: v.optional(anyObject, {}),
   initial_state: v.optional(
@@ -52,14 +55,9 @@ async function newRoom(c: AppContext, request: Body): Promise<NewRoom> {
   const { userId: creator } = c.var.session
   const rules = rulesOf(c.env, request.room_version)
   const alias = aliasOf(c.env, request.room_alias_name)
-  if (request.invite_3pid.length > 0) {
-    throw new MatrixError(
-      'M_THREEPID_DENIED',
-      403,
-      'invite_3pid: users cannot be invited by a third-party identifier',
-    )
-  }
-  const invited = [...new Set(request.invite.map((userId) => checkedUserId('invite', userId)))]
+  const named = request.invite.map((userId) => checkedUserId('invite', userId))
+  const parties = await thirdParties(c, request.invite_3pid)
+  const invited = [...new Set([...named, ...parties.users])]
   // Without a preset, the visibility decides.
   const preset = request.preset ?? (request.visibility === 'public' ? 'public_chat' : 'private_chat')
   const trusted = preset === 'trusted_private_chat' ? invited : []
@@ -76,12 +74,20 @@ async function newRoom(c: AppContext, request: Body): Promise<NewRoom> {
       creator,
     ),
     remoteInvites: invited.filter((userId) => !isLocal(c.env, userId)),
+    thirdParties: parties.unknown,
     isDirect: request.is_direct,
     published: request.visibility === 'public',
     ...(alias === undefined ? {} : { alias }),
     ...(request.name === undefined ? {} : { name: request.name }),
     ...(request.topic === undefined ? {} : { topic: request.topic }),
   }
+}
+
+async function thirdParties(c: AppContext, invites: readonly JsonObject[]): Promise<FoundParties> {
+  if (invites.length === 0) return { users: [], unknown: [] }
+  const parties = invites.map(thirdParty)
+  await limitIdentityRequests(c)
+  return await findParties(c.env, parties)
 }
 
 /** The rules of a requested room version, or of the server's default. M_UNSUPPORTED_ROOM_VERSION (400). */

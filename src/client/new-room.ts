@@ -13,6 +13,9 @@ import type { CreateRoomRequest } from '../room/create-room.ts'
 import { MatrixError } from '../errors.ts'
 import { deleteAlias, insertAlias } from '../storage/aliases.ts'
 import { inviteRemoteUser } from './invite-remote-user.ts'
+import { invitees } from './invitees.ts'
+import { isLocal } from './path-params.ts'
+import { storeParties, type ThirdParty } from './third-party-invite.ts'
 import { findLocalMembers, type LocalMember } from '../storage/local-members.ts'
 
 type Chosen =
@@ -32,12 +35,14 @@ export interface NewRoom extends Pick<CreateRoomRequest, Chosen> {
   readonly invite: readonly LocalMember[]
   /** Users of other servers, who are invited once the room is there. */
   readonly remoteInvites: readonly UserId[]
+  /** Those who are invited by an address that nobody is known to own. */
+  readonly thirdParties?: readonly ThirdParty[]
   readonly alias?: RoomAlias
 }
 
 /**
- * Makes a room. Answers its id. M_ROOM_IN_USE (400) when the alias is taken, and what the room itself refuses; and what
- * `inviteRemoteUser` throws: then the room is there, with everybody in it who could be invited.
+ * Makes a room. Answers its id. M_ROOM_IN_USE (400) when the alias is taken, what the room itself refuses, and what identity servers
+ * do; and what `inviteRemoteUser` throws: then the room is there, with everybody in it who could be invited.
  */
 export async function makeRoom(env: Env, room: NewRoom): Promise<RoomId> {
   const { alias, creator } = room
@@ -46,20 +51,48 @@ export async function makeRoom(env: Env, room: NewRoom): Promise<RoomId> {
   if (alias !== undefined && !(await insertAlias(env, { alias, roomId, creator }))) {
     throw new MatrixError('M_ROOM_IN_USE', 400, `Room alias ${alias} already exists`)
   }
+  let complete: CreateRoomRequest
   try {
-    await roomStub(env, roomId).createRoom(request)
+    complete = await withThirdParties(env, request, room.thirdParties ?? [])
+    await roomStub(env, roomId).createRoom(complete)
   } catch (error) {
     if (alias !== undefined) await deleteAlias(env, alias, roomId)
     throw error
   }
-  await inviteAll(env, roomId, room)
+  await inviteAll(env, complete)
   return roomId
+}
+
+/** The request with the invites that identity servers keep: they must have them before the room does. */
+async function withThirdParties(
+  env: Env,
+  request: CreateRoomRequest,
+  parties: readonly ThirdParty[],
+): Promise<CreateRoomRequest> {
+  if (parties.length === 0) return request
+  const { roomId, creator, remoteInvites = [] } = request
+  // Nobody gets mail of a room that cannot be made.
+  const details = await roomStub(env, roomId).rehearseRoom(request)
+  const { invites, users } = await storeParties(env, parties, { roomId, sender: creator, details })
+  const known = new Set([...request.invite.map(({ userId }) => userId), ...remoteInvites])
+  const others = [...new Set(users)].filter((userId) => !known.has(userId))
+  const local = await invitees(
+    env,
+    others.filter((userId) => isLocal(env, userId)),
+    creator,
+  )
+  return {
+    ...request,
+    thirdPartyInvites: invites,
+    invite: [...request.invite, ...local.map(({ userId, profile }) => ({ userId, profile }))],
+    localUsers: [...request.localUsers, ...local.map(({ userId, shard }) => ({ userId, shard }))],
+    remoteInvites: [...remoteInvites, ...others.filter((userId) => !isLocal(env, userId))],
+  }
 }
 
 async function inviteAll(
   env: Env,
-  roomId: RoomId,
-  { creator, isDirect, remoteInvites }: NewRoom,
+  { roomId, creator, isDirect, remoteInvites = [] }: CreateRoomRequest,
 ): Promise<void> {
   const content: JsonObject = isDirect ? { is_direct: true } : {}
   const results = await Promise.allSettled(
@@ -70,7 +103,7 @@ async function inviteAll(
 }
 
 async function createRequest(env: Env, room: NewRoom): Promise<CreateRoomRequest> {
-  const { rules, creationContent: _, invite, creator, ...chosen } = room
+  const { rules, creationContent: _, thirdParties: _parties, invite, creator, ...chosen } = room
   const members = await findLocalMembers(env, [creator])
   const self = members.get(creator)
   const localUsers = self ? [self, ...invite] : invite

@@ -18,16 +18,11 @@ import { leaveRoom } from './leave-room.ts'
 import { roomParam } from './own-user.ts'
 import { checkedUserId, textParam } from './path-params.ts'
 import { resolveAlias } from './resolve-alias.ts'
+import { inviteThirdParty } from './third-party-invite.ts'
 
 const reasonBody = v.looseObject({ reason: v.optional(v.string()) })
 const targetBody = v.looseObject({ ...reasonBody.entries, user_id: v.string() })
-const inviteBody = v.looseObject({
-  ...reasonBody.entries,
-  user_id: v.optional(v.string()),
-  id_server: v.optional(v.unknown()),
-  medium: v.optional(v.unknown()),
-  address: v.optional(v.unknown()),
-})
+const inviteBody = v.looseObject({ ...reasonBody.entries, user_id: v.optional(v.string()) })
 
 /** Joining, knocking, inviting, leaving, forgetting, kicking and banning. */
 export function roomMembershipRoutes(app: App): void {
@@ -56,9 +51,10 @@ export function roomMembershipRoutes(app: App): void {
     await limited(c)
     refuseSuspended(c.var.session)
     const roomId = roomParam(c)
-    const body = await jsonBody(c, inviteBody)
-    refuseThirdPartyInvite(body)
-    await inviteUser(c, roomId, target(body.user_id), reason(body))
+    const body = await jsonObject(c)
+    const invite = checked(inviteBody, body, 'M_BAD_JSON')
+    if (isThirdPartyInvite(body)) await inviteThirdParty(c, roomId, body, reason(invite))
+    else await inviteUser(c, roomId, target(invite.user_id), reason(invite))
     return c.json({})
   })
 
@@ -151,7 +147,10 @@ function reason(body: { reason?: string | undefined }): JsonObject {
   return body.reason === undefined ? {} : { reason: body.reason }
 }
 
-function refuseThirdPartyInvite(body: v.InferOutput<typeof inviteBody>): void {
-  if (body.id_server === undefined && body.medium === undefined && body.address === undefined) return
-  throw new MatrixError('M_THREEPID_DENIED', 403, 'Users cannot be invited by a third-party identifier')
+// The two forms of the endpoint have no field in common.
+function isThirdPartyInvite(body: JsonObject): boolean {
+  const named = ['id_server', 'id_access_token', 'medium', 'address'].find((key) => Object.hasOwn(body, key))
+  if (named === undefined) return false
+  if (!Object.hasOwn(body, 'user_id')) return true
+  throw new MatrixError('M_INVALID_PARAM', 400, `Invalid body: either user_id or ${named}, not both`)
 }

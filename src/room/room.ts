@@ -5,14 +5,16 @@
 
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../env.ts'
+import type { InviteDetails } from '../identity/store-invite.ts'
 import type { EventId, RoomAlias, RoomId, ServerName, UserId } from '../matrix/event.ts'
+import type { InviteKey } from '../matrix/event-auth/third-party-invite.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import type { RoomVersionId } from '../matrix/room-version.ts'
 import { onAlarm } from './alarm.ts'
 import type { EventDraft } from './build-event.ts'
 import type { Viewer } from './client-event.ts'
 import { ensureSigner, findIdentity, openRoom, type RoomContext } from './context.ts'
-import { createRoom, type CreateRoomRequest } from './create-room.ts'
+import { createRoom, type CreateRoomRequest, rehearseRoom } from './create-room.ts'
 import { registerLocalUser, tellHubs } from './fan-out.ts'
 import { type AcrossGap, receiveAcrossGap } from './across-gap.ts'
 import { backFill, receiveHistory } from './back-fill.ts'
@@ -100,6 +102,7 @@ import { listThreads, type ThreadsRequest } from './list-threads.ts'
 import { readRelations, type RelationsRequest } from './read-relations.ts'
 import { isEventInThread, type ThreadQuery } from './thread-of.ts'
 import { retire, type RetireRequest, upgradePlan, type UpgradeRequest } from './upgrade.ts'
+import { keysOfThirdPartyInvite, thirdPartyInviteDetails } from './store-third-party-invite.ts'
 import { type RoomSlidingRequest, slidingSyncRoom } from './sliding-sync-room.ts'
 import { type RoomSyncRequest, syncRoom } from './sync-room.ts'
 
@@ -118,6 +121,18 @@ export class Room extends DurableObject<Env> {
   async createRoom(request: CreateRoomRequest): Promise<void> {
     createRoom(this.#room, await ensureSigner(this.#room), request)
     await Promise.all([tellHubs(this.#room), tellIndex(this.#room)])
+  }
+
+  async rehearseRoom(request: CreateRoomRequest): Promise<InviteDetails> {
+    return rehearseRoom(this.#room, await ensureSigner(this.#room), request)
+  }
+
+  thirdPartyInviteDetails(sender: UserId): InviteDetails {
+    return thirdPartyInviteDetails(this.#room, sender)
+  }
+
+  keysOfThirdPartyInvite(target: UserId, signed: JsonObject): InviteKey[] {
+    return keysOfThirdPartyInvite(this.#room, target, signed)
   }
 
   /** Receives PDUs in the given order. Hand in parents before children. */

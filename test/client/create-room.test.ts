@@ -120,7 +120,7 @@ describe('a room is not created', () => {
     ['with an alias nobody could type', { room_alias_name: 'a b' }, 400, 'M_INVALID_PARAM'],
     ['with an alias that names a server', { room_alias_name: 'a:evil.org' }, 400, 'M_INVALID_PARAM'],
     ['with state that has no content', { initial_state: [{ type: 'm.room.name' }] }, 400, 'M_MISSING_PARAM'],
-    ['with invites by e-mail', { invite_3pid: [{ medium: 'email' }] }, 403, 'M_THREEPID_DENIED'],
+    ['with invites by e-mail of no address', { invite_3pid: [{ medium: 'email' }] }, 400, 'M_MISSING_PARAM'],
     ['with invites to what is no user', { invite: ['bob'] }, 400, 'M_INVALID_PARAM'],
     ['with invites to users who do not exist', { invite: ['@nobody:test.local'] }, 404, 'M_NOT_FOUND'],
     [

@@ -1,0 +1,117 @@
+// Inviting somebody by an e-mail address or the like: the user whose it is, or else the address itself.
+// Specification: client-server API, "Third-party invites".
+
+import * as v from 'valibot'
+import { type Env, roomStub } from '../env.ts'
+import { writeToRoom } from '../federation/write-to-room.ts'
+import type { AppContext } from '../http/app-type.ts'
+import { checked } from '../http/json-body.ts'
+import { type IdentityServer, identityServerName } from '../identity/identity-server.ts'
+import { lookUp } from '../identity/look-up.ts'
+import { type InviteToStore, storeInvite, type StoredInvite } from '../identity/store-invite.ts'
+import { type ThirdPartyIdentifier, thirdPartyIdentifier } from '../identity/third-party-identifier.ts'
+import type { RoomId, UserId } from '../matrix/event.ts'
+import type { JsonObject } from '../matrix/json.ts'
+import { inviteUser } from './change-membership.ts'
+import { identityAccessToken, limitIdentityRequests } from './identity-requests.ts'
+
+const invite3pid = v.looseObject({ id_server: v.string(), medium: v.string(), address: v.string() })
+
+/** Somebody to invite, and the identity server that is to know them. */
+export interface ThirdParty {
+  readonly server: IdentityServer
+  readonly identifier: ThirdPartyIdentifier
+}
+
+/** Whom an `Invite3pid` of the specification means. M_MISSING_PARAM, M_INVALID_PARAM. */
+export function thirdParty(invite: JsonObject): ThirdParty {
+  const { id_server, medium, address } = checked(invite3pid, invite, 'M_INVALID_PARAM')
+  return {
+    server: { name: identityServerName(id_server), accessToken: identityAccessToken(invite) },
+    identifier: thirdPartyIdentifier(medium, address),
+  }
+}
+
+export interface FoundParties {
+  /** Those who are users. */
+  readonly users: readonly UserId[]
+  /** Those of whom nobody knows who they are. */
+  readonly unknown: readonly ThirdParty[]
+}
+
+/** Who some third parties are, asked of each identity server once. As `lookUp`. */
+export async function findParties(env: Env, parties: readonly ThirdParty[]): Promise<FoundParties> {
+  const unlike = [...new Map(parties.map((party) => [JSON.stringify(party), party])).values()]
+  const byServer = Map.groupBy(unlike, ({ server }) => JSON.stringify(server))
+  const users: UserId[] = []
+  const unknown: ThirdParty[] = []
+  for (const [first, ...others] of byServer.values()) {
+    if (!first) continue
+    const asked = [first, ...others]
+    const owners = await lookUp(
+      env,
+      first.server,
+      asked.map(({ identifier }) => identifier),
+    )
+    for (const [n, party] of asked.entries()) {
+      const owner = owners[n]
+      if (owner === undefined) unknown.push(party)
+      else users.push(owner)
+    }
+  }
+  return { users, unknown }
+}
+
+export interface StoredParties {
+  readonly invites: readonly StoredInvite[]
+  /** Those who have turned out to be users meanwhile. */
+  readonly users: readonly UserId[]
+}
+
+/**
+ * Has the invites of third parties kept until somebody owns the addresses. As `storeInvite`; those before the one that fails have been
+ * written to by then.
+ */
+export async function storeParties(
+  env: Env,
+  parties: readonly ThirdParty[],
+  room: Omit<InviteToStore, 'identifier'>,
+): Promise<StoredParties> {
+  const invites: StoredInvite[] = []
+  const users: UserId[] = []
+  // One after the other, so that as few as possible have mail of a room that is never made.
+  for (const { server, identifier } of parties) {
+    const stored = await storeInvite(env, server, { ...room, identifier })
+    if ('userId' in stored) users.push(stored.userId)
+    else invites.push(stored)
+  }
+  return { invites, users }
+}
+
+/**
+ * POST /invite with a third-party identifier in its body. M_MISSING_PARAM, M_INVALID_PARAM; M_FORBIDDEN before anybody is asked,
+ * and as `inviteUser`; what the identity server refuses, 502 and 504 where it cannot be asked.
+ */
+export async function inviteThirdParty(
+  c: AppContext,
+  roomId: RoomId,
+  body: JsonObject,
+  content: JsonObject,
+): Promise<void> {
+  const party = thirdParty(body)
+  await limitIdentityRequests(c)
+  const { userId: sender } = c.var.session
+  const details = await roomStub(c.env, roomId).thirdPartyInviteDetails(sender)
+  const found = await findParties(c.env, [party])
+  const stored = await storeParties(c.env, found.unknown, { roomId, sender, details })
+  for (const userId of [...found.users, ...stored.users]) await inviteUser(c, roomId, userId, content)
+  for (const invite of stored.invites) {
+    const draft = {
+      type: 'm.room.third_party_invite',
+      sender,
+      state_key: invite.token,
+      content: invite.content,
+    }
+    await writeToRoom(c.env, roomId, (room) => room.sendEvent({ draft }))
+  }
+}
