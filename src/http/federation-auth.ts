@@ -101,6 +101,10 @@ async function readBody(c: AppContext, maxBytes: number): Promise<Body> {
   if (bytes.byteLength === 0) return { text: undefined, content: {}, faults: [] }
   const { text, value, faults } = parsed(bytes)
   if (!isJsonObject(value)) throw new MatrixError('M_BAD_JSON', 400, 'The request body must be a JSON object')
+  // Those of a transaction are judged one by one.
+  if (faults.some(({ kind, path: [key] }) => kind === 'depth' && key !== 'pdus' && key !== 'edus')) {
+    throw new MatrixError('M_BAD_JSON', 400, 'The request body is nested too deeply')
+  }
   return { text, content: value, faults }
 }
 

@@ -2,8 +2,9 @@
 // Specification: client-server API, "Standard error response".
 
 import * as v from 'valibot'
-import { MatrixError } from '../errors.ts'
+import { isMatrixError, MatrixError } from '../errors.ts'
 import { isJsonObject, type JsonObject } from '../matrix/json.ts'
+import { isTooDeep } from '../matrix/json-text.ts'
 import type { AppContext } from './app-type.ts'
 import { boundedBody } from './bounded-body.ts'
 
@@ -24,8 +25,12 @@ export async function jsonObject(c: AppContext, options: { optional?: boolean } 
 
 function parseUtf8Json(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
-  } catch {
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    const value: unknown = JSON.parse(text)
+    if (isTooDeep(text)) throw new MatrixError('M_BAD_JSON', 400, 'The request body is nested too deeply')
+    return value
+  } catch (error) {
+    if (isMatrixError(error)) throw error
     throw new MatrixError('M_NOT_JSON', 400, 'The request body is not JSON in UTF-8')
   }
 }

@@ -2,7 +2,7 @@
 // rooms/fragments/v1-canonical-json.md (versions 1-5, lenient) and v6-canonical-json.md (6 and later, strict).
 
 import type { JsonFault, JsonPath } from './json-text.ts'
-import { parseJson } from './json-text.ts'
+import { maxDepth, parseJson } from './json-text.ts'
 import type { JsonObject, JsonValue } from './json.ts'
 
 export interface CanonicalJsonOptions {
@@ -24,8 +24,6 @@ export class CanonicalJsonError extends Error {
   }
 }
 
-// Bounds the recursion: without it a small hostile document would overflow the stack.
-const maxDepth = 1000
 const plainAscii = /^[ !#-[\]-~]*$/
 const anySurrogate = /[\ud800-\udfff]/
 
@@ -56,11 +54,12 @@ const faultReasons: Record<JsonFault['kind'], string> = {
   'integer-range': 'integer out of range',
   'non-finite': 'number too large',
   'lone-surrogate': 'lone surrogate',
+  depth: 'nested too deeply',
 }
 
 /** Whether no room version can represent what was found. */
 function isFaultEverywhere(kind: JsonFault['kind']): boolean {
-  return kind === 'lone-surrogate' || kind === 'non-finite'
+  return kind === 'lone-surrogate' || kind === 'non-finite' || kind === 'depth'
 }
 
 // `path` is one array pushed to and popped from, read only when something is thrown.

@@ -7,7 +7,7 @@ export type JsonPath = readonly (string | number)[]
 
 /** Something in a JSON text that strict canonical JSON does not allow, with the way to it: at most 8 steps. */
 export interface JsonFault {
-  readonly kind: 'float' | 'negative-zero' | 'integer-range' | 'non-finite' | 'lone-surrogate'
+  readonly kind: 'float' | 'negative-zero' | 'integer-range' | 'non-finite' | 'lone-surrogate' | 'depth'
   readonly path: JsonPath
 }
 
@@ -19,6 +19,8 @@ export interface ParsedJson {
 
 // Bounds the memory a text of many faults at a great depth can take. Callers look at the first few steps.
 const pathSteps = 8
+/** So deep may arrays and objects lie in each other. What lies deeper overflows the stack of whatever walks over it. */
+export const maxDepth = 1000
 // A number with a fraction, an exponent, 16 digits or a negative zero where a number may stand.
 const suspectNumber = /(?:^|[[:,])[ \t\n\r]*(?:-0|-?\d+[.eE]|-?\d{16})/
 const escapedSurrogate = /\\u[dD][89a-fA-F]/
@@ -30,9 +32,26 @@ const escapedSurrogate = /\\u[dD][89a-fA-F]/
  */
 export function parseJson(text: string): ParsedJson {
   const value: JsonValue = JSON.parse(text)
-  const suspect = suspectNumber.test(text) || escapedSurrogate.test(text) || !text.isWellFormed()
+  const suspect =
+    suspectNumber.test(text) || escapedSurrogate.test(text) || !text.isWellFormed() || isTooDeep(text)
   return { value, faults: suspect ? findFaults(text) : [] }
 }
+
+/** Whether arrays and objects lie in each other more than 1000 deep in a text known to be JSON. */
+export function isTooDeep(text: string): boolean {
+  if (text.length < 2 * maxDepth) return false
+  let depth = 0
+  for (let at = 0; at < text.length; at++) {
+    const token = text.charCodeAt(at)
+    if (token === quotationMark) at = endOfString(text, at) - 1
+    else if (token === openBracket || token === openBrace) depth += 1
+    else if (token === closeBracket || token === closeBrace) depth -= 1
+    if (depth > maxDepth) return true
+  }
+  return false
+}
+
+const [quotationMark, openBracket, closeBracket, openBrace, closeBrace] = [0x22, 0x5b, 0x5d, 0x7b, 0x7d]
 
 /** Walks over the tokens of a text known to be JSON. */
 function findFaults(text: string): JsonFault[] {
@@ -51,9 +70,11 @@ function findFaults(text: string): JsonFault[] {
     if (token === '{') {
       path.push('')
       expectsKey = true
+      report(path.length === maxDepth + 1 ? 'depth' : undefined)
     } else if (token === '[') {
       path.push(0)
       expectsKey = false
+      report(path.length === maxDepth + 1 ? 'depth' : undefined)
     } else if (token === '}' || token === ']') {
       path.pop()
       expectsKey = false

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { parseJson } from '../../src/matrix/json-text.ts'
+import { isTooDeep, parseJson } from '../../src/matrix/json-text.ts'
 import { canonicalValue } from './arbitrary.ts'
 
 describe('faults of a JSON text', () => {
@@ -28,8 +28,21 @@ describe('faults of a JSON text', () => {
   })
 
   test('have paths of at most eight steps, however deep they lie', () => {
-    const text = '['.repeat(5000) + '1.5' + ']'.repeat(5000)
+    const text = '['.repeat(1000) + '1.5' + ']'.repeat(1000)
     expect(parseJson(text).faults).toEqual([{ kind: 'float', path: [0, 0, 0, 0, 0, 0, 0, 0] }])
+  })
+
+  test.each([
+    ['arrays', 1, '[', ']'],
+    ['objects', 1, '{"a":', '}'],
+    ['both', 3, '[ {"[{\\"": [', ']}]'],
+  ])('%s may lie 1000 deep in each other, no deeper', (_, levels, open, close) => {
+    const nested = (times: number) => `["[[{", ${open.repeat(times)}1${close.repeat(times)}]`
+    const [deepest, deeper] = [nested(Math.floor(999 / levels)), nested(Math.ceil(1000 / levels))]
+    expect(parseJson(deepest).faults).toEqual([])
+    expect(isTooDeep(deepest)).toBe(false)
+    expect(parseJson(deeper).faults).toMatchObject([{ kind: 'depth', path: { 0: 1 } }])
+    expect(isTooDeep(deeper)).toBe(true)
   })
 
   test('are found wherever a float is put into a clean value', () => {

@@ -126,7 +126,9 @@ function parsedObject(bytes: Uint8Array): { body: JsonObject; faults: readonly J
     const { value, faults } = parseJson(
       new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes),
     )
-    return isJsonObject(value) ? { body: value, faults } : undefined
+    // Events that lie in lists are judged one by one.
+    const tooDeep = faults.some(({ kind, path: [, index] }) => kind === 'depth' && typeof index !== 'number')
+    return isJsonObject(value) && !tooDeep ? { body: value, faults } : undefined
   } catch {
     return undefined
   }

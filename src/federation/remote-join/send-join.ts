@@ -150,6 +150,7 @@ function intakeOf({ spool, limits, onEvent }: SendJoinDeps, server: ServerName, 
     event: () => event,
     take: ({ key, listed, text }: JsonPiece): void => {
       const { value, faults } = parseJson(text)
+      if (faults.some(({ kind }) => kind === 'depth')) return
       if (!listed) {
         if (key === 'event' && isJsonObject(value)) event = value
         return
