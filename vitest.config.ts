@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/clients/**', 'test/conformance/**', 'test/federation/synapse/**'],
+    exclude: ['test/clients/**', 'test/conformance/**', 'test/federation/synapse/**', 'test/browser/**'],
     pool: 'threads',
     maxWorkers: 2,
     testTimeout: 60_000,

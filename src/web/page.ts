@@ -58,6 +58,14 @@ export async function showPage(c: AppContext, page: Page): Promise<Response> {
   return c.html(document, status)
 }
 
+/** What a page says that does nothing without scripts, to those who have none or whose browser refuses it. */
+export const needsScript = (nonce: string) => html`
+  <p class="alert" id="needs-script">This page does not work without JavaScript.</p>
+  <script nonce="${nonce}">
+    document.getElementById('needs-script').hidden = true
+  </script>
+`
+
 const nowhere: Sources = { script: [], frame: [], connect: [] }
 
 function contentSecurityPolicy(

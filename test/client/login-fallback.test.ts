@@ -1,4 +1,5 @@
-// The login page, run against a page of stubs: its script must log in and hand the answer over.
+// The login page, run against a page of stubs: its script must log in and hand the answer over. A real browser has it in
+// test/browser.
 
 import { createContext, runInContext } from 'node:vm'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -14,14 +15,17 @@ afterAll(() => server.stop())
 async function submit(script: string, fields: Record<string, string>, search: string) {
   let onSubmit: ((event: unknown) => Promise<void>) | undefined
   const outcome: { login?: unknown; error?: string } = {}
-  const form = { addEventListener: (_: string, listener: typeof onSubmit) => (onSubmit = listener) }
+  const form = {
+    addEventListener: (_: string, listener: typeof onSubmit) => (onSubmit = listener),
+    querySelector: () => ({ focus: () => undefined }),
+  }
   const error = {
     set textContent(text: string) {
       outcome.error = text
     },
   }
   const page = {
-    document: { getElementById: (id: string) => (id === 'login' ? form : error) },
+    document: { getElementById: (id: string) => ({ login: form, error })[id] ?? {} },
     window: { matrixLogin: { onLogin: (answer: unknown) => (outcome.login = answer) } },
     location: { search },
     FormData: class {
@@ -40,7 +44,8 @@ it('logs in and gives the answer to the application', async () => {
   const response = await server.fetch('/_matrix/static/client/login/')
   expect(response.headers.get('Content-Type')).toContain('text/html')
   const text = await response.text()
-  const [, nonce = '', script = ''] = /<script nonce="([^"]+)">([^]*)<\/script>/.exec(text) ?? []
+  const [, nonce = '', script = ''] =
+    [...text.matchAll(/<script nonce="([^"]+)">([^]*?)<\/script>/g)].at(-1) ?? []
   expect(response.headers.get('Content-Security-Policy')).toContain(`'nonce-${nonce}'`)
   const wrong = await submit(script, { user: 'alice', password: 'wrong' }, '')
   expect(wrong).toEqual({ error: 'Invalid user name or password' })

@@ -9,6 +9,7 @@ import type { Env } from '../../env.ts'
 import { MatrixError } from '../../errors.ts'
 import { type JsonObject, stringProperty } from '../../matrix/json.ts'
 import type { InteractiveAuthSession } from '../../storage/interactive-auth-sessions.ts'
+import { needsScript } from '../../web/page.ts'
 import type { AuthStage, StageOutcome } from './auth-stage.ts'
 import type { CaptchaSettings } from './captcha-settings.ts'
 import { verifyCaptcha } from './verify-captcha.ts'
@@ -32,7 +33,7 @@ export const captchaStage: AuthStage = {
       return html`
         <p>This server wants to know that no machine is registering.</p>
         <div class="${widgetClass}" data-sitekey="${siteKey}"></div>
-        <noscript><p role="alert">This page does not work without JavaScript.</p></noscript>
+        ${needsScript(nonce)}
         <script nonce="${nonce}" src="${script}" async defer></script>
       `
     },

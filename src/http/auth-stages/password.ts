@@ -14,13 +14,12 @@ export const passwordStage: AuthStage = {
   page: {
     title: 'Confirm with your password',
     fields: ['user', 'password'],
-    content: ({ session: { userId } }) => html`
-      ${
-        userId === null
-          ? html`<label>User name <input name="user" autocomplete="username" required autofocus /></label>`
-          : html`<p>Account: <b>${userId}</b></p>
-              <input type="hidden" name="user" value="${userId}" autocomplete="username" />`
-      }
+    content: ({ session }) => html`
+      <p>
+        Your application asks to <b>${purpose(session)}</b>. If it was not you who wanted that, close this
+        page.
+      </p>
+      ${session.userId === null ? userField : html`<p>Account: <b>${session.userId}</b></p>`}
       <label>
         Password
         <input type="password" name="password" autocomplete="current-password" required autofocus />
@@ -29,8 +28,28 @@ export const passwordStage: AuthStage = {
   },
 }
 
+const userField = html`<label>
+  User name
+  <input name="user" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus />
+</label>`
+
+// Who types a password in should know what for.
+function purpose({ operation }: InteractiveAuthSession): string {
+  const found = purposes.find(([pattern]) => pattern.test(operation))
+  return found?.[1] ?? 'do something that needs your password'
+}
+
+const purposes: readonly (readonly [RegExp, string])[] = [
+  [/\/account\/password$/, 'change your password'],
+  [/\/account\/deactivate$/, 'close your account for good'],
+  [/\/account\/3pid/, 'change the addresses of your account'],
+  [/^DELETE .*\/devices\/|\/delete_devices$/, 'log devices out'],
+  [/\/keys\/device_signing\/upload$/, 'set up new keys for verification'],
+  [/\/login\/get_token$/, 'log another application in'],
+]
+
 async function perform(env: Env, session: InteractiveAuthSession, auth: JsonObject): Promise<StageOutcome> {
-  const userId = identifiedUser(env, auth)
+  const userId = await identifiedUser(env, auth)
   // Nobody else's password helps, whoever the access token belongs to.
   if (userId === undefined || (session.userId !== null && session.userId !== userId)) {
     throw new MatrixError('M_FORBIDDEN', 403, 'Another user must authenticate')
