@@ -6,6 +6,8 @@ export default defineConfig({
     exclude: ['test/clients/**', 'test/conformance/**', 'test/federation/synapse/**', 'test/browser/**'],
     pool: 'threads',
     maxWorkers: 2,
+    // Holds all requests and answers against the OpenAPI documents of the specification, where these are.
+    setupFiles: ['test/contract/setup.ts'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
     expect: { poll: { timeout: 20_000 } },

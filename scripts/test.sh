@@ -7,6 +7,9 @@ export PATH=$PWD/node_modules/.bin:$PATH WRANGLER_SEND_METRICS=false FORCE_COLOR
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# Where the contract test notes which endpoints it has seen.
+export CONTRACT_DIR=$work/contract
+mkdir "$CONTRACT_DIR"
 passed=0
 failed=0
 broken=()
@@ -60,6 +63,12 @@ node --test --test-force-exit --test-reporter=spec --test-reporter-destination=s
 status=$?
 read -r ok bad < <(awk '/^# pass /{ ok = $3 } /^# (fail|cancelled) /{ bad += $3 } END { print ok + 0, bad + 0 }' "$work/clients.tap")
 settle 'real clients' "$status" "${ok:-0}" "${bad:-0}"
+
+# Only a whole run can have used every endpoint.
+if (($# == 0)); then
+  echo 'contract'
+  if node test/contract/exercised.ts "$CONTRACT_DIR"; then count contract 1 0; else count contract 0 1; fi
+fi
 
 ((failed == 0)) || printf 'failed: %s\n' "${broken[@]}"
 echo "$passed passed, $failed failed"

@@ -3,6 +3,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { refuseViolations } from '../contract/recorder.ts'
+import { watchFetch } from '../contract/watch-fetch.ts'
 import { freePort, killLaunched, launch } from '../support/launcher.ts'
 
 export interface Server {
@@ -17,7 +19,7 @@ export interface Server {
   readonly stop: () => Promise<void>
   /** Starts it again on the same data and port. */
   readonly restart: () => Promise<void>
-  /** Ends what is left and removes the data. */
+  /** Ends what is left and removes the data. Throws when a request or an answer was not as the API's documents have it. */
   readonly remove: () => Promise<void>
 }
 
@@ -38,6 +40,7 @@ export async function startServer(further: Readonly<Record<string, string>> = {}
     ...further,
   }
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
+  watchFetch()
   const remove = async () => {
     killLaunched()
     await rm(data, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
@@ -59,6 +62,9 @@ export async function startServer(further: Readonly<Record<string, string>> = {}
     async restart() {
       launched = await launch(args)
     },
-    remove,
+    async remove() {
+      await remove()
+      refuseViolations()
+    },
   }
 }

@@ -174,7 +174,23 @@ describe('downloads', () => {
     },
   )
 
-  test('the endpoints without authentication are frozen', async () => {
+  test('MSC3916: media is there under the unstable names of authenticated media as well, and its flag', async () => {
+    const id = await upload(await picture('png', 64, 64), 'image/png')
+    const unstable = '/_matrix/client/unstable/org.matrix.msc3916/media'
+    const whole = Buffer.from(await (await download(id)).arrayBuffer())
+    for (const path of [`${unstable}/download/${id}`, `${unstable}/download/${id}/name.png`]) {
+      await expectError(await server.fetch(path), 401, 'M_MISSING_TOKEN')
+      expect(Buffer.from(await (await send('GET', path, null)).arrayBuffer())).toEqual(whole)
+    }
+    const small = await send('GET', `${unstable}/thumbnail/${id}?width=32&height=32`, null)
+    expect(await metadata(Buffer.from(await small.arrayBuffer()))).toMatchObject({ width: 32, height: 32 })
+    const stable = await send('GET', '/_matrix/client/v1/media/config', null)
+    expect(await (await send('GET', `${unstable}/config`, null)).text()).toBe(await stable.text())
+    const { body } = await server.request('GET', '/_matrix/client/versions')
+    expect(body['unstable_features']).toMatchObject({ 'org.matrix.msc3916.stable': true })
+  })
+
+  test('MSC3916: the endpoints without authentication are frozen', async () => {
     const id = await upload(await picture('png', 64, 64), 'image/png')
     await expectError(await server.fetch(`/_matrix/media/v3/download/${id}`), 404, 'M_NOT_FOUND')
     await expectError(await server.fetch(`/_matrix/media/v3/download/${id}/name.png`), 404, 'M_NOT_FOUND')
@@ -185,14 +201,18 @@ describe('downloads', () => {
   test('unless the operator wants them', async () => {
     const open = await startServer({ vars: { UNAUTHENTICATED_MEDIA: 'on' } })
     const { token } = await open.register('carol')
+    const image = await picture('png', 64, 64)
     const uploaded = await open.fetch('/_matrix/media/v3/upload', {
       method: 'POST',
-      body: 'hello',
-      headers: { Authorization: `Bearer ${token}` },
+      body: image,
+      headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'image/png' },
     })
     const { content_uri: uri }: { content_uri: string } = JSON.parse(await uploaded.text())
-    const response = await open.fetch(`/_matrix/media/v3/download/${uri.slice('mxc://'.length)}`)
-    expect(await response.text()).toBe('hello')
+    const id = uri.slice('mxc://'.length)
+    const response = await open.fetch(`/_matrix/media/v3/download/${id}`)
+    expect(Buffer.from(await response.arrayBuffer())).toEqual(Buffer.from(image))
+    const small = await open.fetch(`/_matrix/media/v3/thumbnail/${id}?width=32&height=32`)
+    expect(await metadata(Buffer.from(await small.arrayBuffer()))).toMatchObject({ width: 32, height: 32 })
     await open.stop()
   })
 })

@@ -11,6 +11,7 @@ import { startRuntime } from '../../scripts/runtime.ts'
 import type { Hub } from '../../src/hub/hub.ts'
 import type { JsonValue } from '../../src/matrix/json.ts'
 import type { Room } from '../../src/room/room.ts'
+import { isOneOfOurs, watchTransport } from '../contract/watch-transport.ts'
 import type { Counts, GuardReport } from './guard/counters.ts'
 
 export interface ServerOptions {
@@ -61,13 +62,15 @@ export type TestServer = Awaited<ReturnType<typeof startServer>>
 export async function startServer(options: ServerOptions = {}) {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'hearth-test-')))
   const logs: string[] = []
+  const vars = { ...testVars, ...options.vars }
+  isOneOfOurs(vars.SERVER_NAME)
   const { mf, url } = await startRuntime({
     modules: await bundled(options.entry ?? guardedEntry),
     dataDir,
     host: '127.0.0.1',
     port: options.port ?? 0,
-    vars: { ...testVars, ...options.vars },
-    ...(options.federation && { federation: options.federation }),
+    vars,
+    ...(options.federation && { federation: watchTransport(options.federation) }),
     ...(options.mail && { mail: options.mail }),
     onLine: (line) => logs.push(line),
   })

@@ -1,0 +1,172 @@
+// Where the documents are wrong, or say less than the text of the specification, each with the reason.
+
+export interface Slip {
+  /** Method and path as the documents have them. */
+  readonly operations: readonly string[]
+  /** `answer 200`, `request body`, `query`, `path` … */
+  readonly part: string
+  /** JSON pointer; `*` stands for any step. */
+  readonly pointer: string
+  /** Keyword that is not met; with `required`, the field after a space. */
+  readonly rule: string
+  readonly reason: string
+}
+
+const client = '/_matrix/client/v3'
+const federation = '/_matrix/federation'
+
+// Places where documents want a field that is gone.
+function origin(part: string, pointer: string, operations: readonly string[]): Slip {
+  const reason =
+    'Events have no `origin` since v1.3 of the specification; the documents of the handshakes kept it.'
+  return { operations, part, pointer, rule: 'required origin', reason }
+}
+
+const legacyInvite = {
+  operations: [`GET ${client}/initialSync`, `GET ${client}/events`],
+  part: 'answer 200',
+  reason: 'An invited user is shown stripped state, which has neither; both endpoints are deprecated.',
+}
+
+export const slips: readonly Slip[] = [
+  origin('answer 200', '/event', [
+    `GET ${federation}/v1/make_join/{roomId}/{userId}`,
+    `GET ${federation}/v1/make_knock/{roomId}/{userId}`,
+    `GET ${federation}/v1/make_leave/{roomId}/{userId}`,
+    `PUT ${federation}/v2/invite/{roomId}/{eventId}`,
+  ]),
+  origin('answer 200', '/1/event', [`PUT ${federation}/v1/invite/{roomId}/{eventId}`]),
+  ...['anyOf', 'type'].map((rule) => ({
+    operations: [`PUT ${federation}/v1/invite/{roomId}/{eventId}`],
+    part: 'answer 200',
+    pointer: '/1',
+    rule,
+    reason: 'The same field is why the second of the two is no alternative of the document’s list.',
+  })),
+  origin('request body', '', [
+    `PUT ${federation}/v1/invite/{roomId}/{eventId}`,
+    `PUT ${federation}/v2/send_join/{roomId}/{eventId}`,
+    `PUT ${federation}/v1/send_knock/{roomId}/{eventId}`,
+    `PUT ${federation}/v2/send_leave/{roomId}/{eventId}`,
+  ]),
+  origin('request body', '/event', [`PUT ${federation}/v2/invite/{roomId}/{eventId}`]),
+  {
+    operations: [`GET ${client}/rooms/{roomId}/state/{eventType}/{stateKey}`],
+    part: 'answer 200',
+    pointer: '',
+    rule: 'oneOf',
+    reason: 'A whole event, asked for with `format=event`, is an object as well: it fits both alternatives.',
+  },
+  ...['/rooms/*/invite', '/chunk/*'].flatMap((pointer) =>
+    ['event_id', 'origin_server_ts'].map((field) => ({
+      ...legacyInvite,
+      pointer,
+      rule: `required ${field}`,
+    })),
+  ),
+  {
+    operations: [`POST ${client}/keys/signatures/upload`],
+    part: 'request body',
+    pointer: '/*/*',
+    rule: 'type',
+    reason: 'A key that is no object fails alone, among the failures of an answer with status 200.',
+  },
+  ...['display_name', 'avatar_url'].map((field) => ({
+    operations: [`GET ${client}/rooms/{roomId}/joined_members`],
+    part: 'answer 200',
+    pointer: `/joined/*/${field}`,
+    rule: 'type',
+    reason:
+      'Null where there is none, as everywhere else: Complement’s TestRoomState wants both fields of every member.',
+  })),
+  ...['username', 'password', 'uris', 'ttl'].map((field) => ({
+    operations: [`GET ${client}/voip/turnServer`],
+    part: 'answer 200',
+    pointer: '',
+    rule: `required ${field}`,
+    reason:
+      'Without a TURN server there is nothing to give. Clients take an empty object for that, and fail at an empty list.',
+  })),
+  {
+    operations: [`PUT ${federation}/v2/invite/{roomId}/{eventId}`],
+    part: 'request body',
+    pointer: '/invite_room_state/*',
+    rule: 'type',
+    reason:
+      'Before room version 12 the text lets servers take an invite whose stripped state is not as it should be.',
+  },
+  {
+    operations: [`PUT ${federation}/v1/send/{txnId}`],
+    part: 'request body',
+    pointer: '/pdus/*',
+    rule: 'type',
+    reason: 'A PDU that is wrong does not make the transaction fail that it came in.',
+  },
+  {
+    operations: [
+      `POST ${client}/join/{roomIdOrAlias}`,
+      `POST ${client}/knock/{roomIdOrAlias}`,
+      `POST ${client}/rooms/{roomId}/invite`,
+      `GET ${client}/profile/{userId}`,
+      `GET ${client}/publicRooms`,
+      `GET ${client}/directory/room/{roomAlias}`,
+    ],
+    part: 'answer 502',
+    pointer: '',
+    rule: 'status',
+    reason:
+      'No document says what is answered when another server, which has to be asked, cannot be reached.',
+  },
+]
+
+// Proposals that give an operation another answer than its document.
+const proposals = ['org.matrix.msc4140.delay']
+
+/** Whether a request makes use of a proposal, so that its answer is not the documented one. */
+export function isOfProposal(target: string): boolean {
+  const { searchParams } = new URL(target, 'http://localhost')
+  return proposals.some((name) => searchParams.has(name))
+}
+
+/** The slip that a violation is, if it is one. */
+export function slipOf(violation: {
+  readonly operation: string
+  readonly part: string
+  readonly pointer: string
+  readonly rule: string
+}): Slip | undefined {
+  return slips.find(
+    (slip) =>
+      slip.operations.includes(violation.operation) &&
+      slip.part === violation.part &&
+      slip.rule === violation.rule &&
+      pattern(slip.pointer).test(violation.pointer),
+  )
+}
+
+const patterns = new Map<string, RegExp>()
+
+function pattern(text: string): RegExp {
+  const known = patterns.get(text)
+  if (known) return known
+  const source = text
+    .split('*')
+    .map((piece) => piece.replaceAll(/[.$^(){}[\]|+?\\]/g, String.raw`\$&`))
+    .join('[^/]*')
+  const made = new RegExp(`^${source}$`)
+  patterns.set(text, made)
+  return made
+}
+
+const noNetworks = 'There are no third-party networks without application services.'
+
+/** Operations that never succeed here, each with the reason. */
+export const alwaysRefused: Readonly<Record<string, string>> = {
+  [`GET ${client}/thirdparty/location`]: noNetworks,
+  [`GET ${client}/thirdparty/location/{protocol}`]: noNetworks,
+  [`GET ${client}/thirdparty/protocol/{protocol}`]: noNetworks,
+  [`GET ${client}/thirdparty/user`]: noNetworks,
+  [`GET ${client}/thirdparty/user/{protocol}`]: noNetworks,
+  [`GET ${federation}/v1/query/{queryType}`]:
+    'There are no other kinds of queries than those with paths of their own.',
+}

@@ -1,0 +1,46 @@
+// The global `fetch` of a test, watched: what it asks of 127.0.0.1 is checked. An answer in JSON is read before it is handed
+// on, which tests do not notice.
+
+import { documentsAreHere } from './documents.ts'
+import { record } from './recorder.ts'
+
+const watched = /^\/(?:_matrix|\.well-known\/matrix)\//
+
+let watching = false
+
+/** Watches from now on, if the documents are here. */
+export function watchFetch(): void {
+  if (!documentsAreHere || watching) return
+  watching = true
+  const plain = globalThis.fetch
+  globalThis.fetch = async (input, init) => {
+    const response = await plain(input, init)
+    const url = new URL(input instanceof Request ? input.url : input)
+    const method = (init?.method ?? (input instanceof Request ? input.method : 'GET')).toUpperCase()
+    if (response.redirected || !isOurs(url) || !/^(?:GET|PUT|POST|DELETE)$/.test(method)) return response
+    const body = isJson(response.headers) ? await response.clone().text() : undefined
+    record({
+      method,
+      target: url.pathname + url.search,
+      requestHeaders: new Headers(init?.headers ?? (input instanceof Request ? input.headers : {})),
+      requestBody: textOf(init?.body),
+      status: response.status,
+      headers: response.headers,
+      body,
+      answeredByUs: true,
+    })
+    return response
+  }
+}
+
+function isOurs({ hostname, pathname }: URL): boolean {
+  return (hostname === '127.0.0.1' || hostname === 'localhost') && watched.test(pathname)
+}
+
+function textOf(body: BodyInit | null | undefined): string | undefined {
+  return typeof body === 'string' ? body : body === undefined || body === null ? '' : undefined
+}
+
+function isJson(headers: Headers): boolean {
+  return headers.get('Content-Type')?.startsWith('application/json') === true
+}
