@@ -130,7 +130,9 @@ function contentOf(file: string, method: string, path: string): { item: JsonObje
   const base = basePath(content)
   for (const [suffix, item] of Object.entries(objectProperty(content, 'paths') ?? {})) {
     const found = isJsonObject(item) ? objectProperty(item, method.toLowerCase()) : undefined
-    if (isJsonObject(item) && found && `${base}${suffix}`.trim() === path) return { item, content: found }
+    // The list of endpoints has no slash at the end of paths.
+    const named = `${base}${suffix}`.trim().replace(/\/$/, '')
+    if (isJsonObject(item) && found && named === path.replace(/\/$/, '')) return { item, content: found }
   }
   throw new Error(`${file} does not have ${method} ${path}`)
 }
