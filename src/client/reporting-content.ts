@@ -33,12 +33,14 @@ export function reportingContentRoutes(app: App): void {
   })
 
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3roomsroomidreport
-  app.post('/_matrix/client/v3/rooms/:roomId/report', requireSession(), async (c) => {
-    const roomId = roomParam(c)
-    const body = await jsonBody(c, v.looseObject({ reason }))
-    // Whether there is such a room is not told: the answer is the same.
-    return await keep(c, { roomId, reason: body.reason })
-  })
+  for (const base of ['/_matrix/client/v3/rooms', '/_matrix/client/unstable/org.matrix.msc4151/rooms']) {
+    app.post(`${base}/:roomId/report`, requireSession(), async (c) => {
+      const roomId = roomParam(c)
+      const body = await jsonBody(c, v.looseObject({ reason }))
+      // Whether there is such a room is not told: the answer is the same.
+      return await keep(c, { roomId, reason: body.reason })
+    })
+  }
 
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3usersuseridreport
   for (const base of ['/_matrix/client/v3/users', '/_matrix/client/unstable/org.matrix.msc4260/users']) {

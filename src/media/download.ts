@@ -30,6 +30,11 @@ export function downloadRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediadownloadservernamemediaidfilename
   app.get('/_matrix/client/v1/media/download/:serverName/:mediaId/:fileName', signedIn, (c) => download(c))
 
+  // As it was proposed, for clients of before v1.11.
+  const unstable = '/_matrix/client/unstable/org.matrix.msc3916/media/download/:serverName/:mediaId'
+  app.get(unstable, signedIn, (c) => download(c))
+  app.get(`${unstable}/:fileName`, signedIn, (c) => download(c))
+
   // Deprecated. https://spec.matrix.org/v1.19/client-server-api/#get_matrixmediav3downloadservernamemediaid
   app.get('/_matrix/media/v3/download/:serverName/:mediaId', (c) => deprecatedDownload(c))
 

@@ -19,6 +19,11 @@ export function mediaRoutes(app: App): void {
     return c.json({ 'm.upload.size': mediaConfig(c.env).maxUploadBytes })
   })
 
+  // As it was proposed, for clients of before v1.11.
+  app.get('/_matrix/client/unstable/org.matrix.msc3916/media/config', requireSession(), (c) => {
+    return c.json({ 'm.upload.size': mediaConfig(c.env).maxUploadBytes })
+  })
+
   // Deprecated. https://spec.matrix.org/v1.19/client-server-api/#get_matrixmediav3config
   app.get('/_matrix/media/v3/config', requireSession(), (c) => {
     return c.json({ 'm.upload.size': mediaConfig(c.env).maxUploadBytes })

@@ -46,13 +46,10 @@ type ThumbnailQuery = v.InferOutput<typeof thumbnailQuery>
 /** GET /thumbnail/{serverName}/{mediaId}, with authentication and the old one without. */
 export function thumbnailRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediathumbnailservernamemediaid
-  app.get(
-    '/_matrix/client/v1/media/thumbnail/:serverName/:mediaId',
-    requireSession({ guests: true }),
-    async (c) => {
-      const query = queryParams(c, thumbnailQuery)
-      return await requestedThumbnail(c, askedMedia(c, query.timeout_ms), query)
-    },
+  const signedIn = requireSession({ guests: true })
+  app.get('/_matrix/client/v1/media/thumbnail/:serverName/:mediaId', signedIn, (c) => askedThumbnail(c))
+  app.get('/_matrix/client/unstable/org.matrix.msc3916/media/thumbnail/:serverName/:mediaId', signedIn, (c) =>
+    askedThumbnail(c),
   )
 
   // Deprecated. https://spec.matrix.org/v1.19/client-server-api/#get_matrixmediav3thumbnailservernamemediaid
@@ -60,6 +57,11 @@ export function thumbnailRoutes(app: App): void {
     const query = queryParams(c, deprecatedQuery)
     return await requestedThumbnail(c, await askedWithoutSession(c, query.allow_remote), query)
   })
+}
+
+async function askedThumbnail(c: AppContext): Promise<Response> {
+  const query = queryParams(c, thumbnailQuery)
+  return await requestedThumbnail(c, askedMedia(c, query.timeout_ms), query)
 }
 
 async function requestedThumbnail(

@@ -68,6 +68,9 @@ const otherForms = [
   'POST /_matrix/client/v3/keys/upload/:deviceId',
   'PUT /_matrix/client/unstable/uk.tcpip.msc4133/profile/:userId/:keyName',
   'DELETE /_matrix/client/unstable/uk.tcpip.msc4133/profile/:userId/:keyName',
+  'GET /_matrix/client/unstable/org.matrix.msc3916/media/download/:serverName/:mediaId',
+  'GET /_matrix/client/unstable/org.matrix.msc3916/media/download/:serverName/:mediaId/:fileName',
+  'GET /_matrix/client/unstable/org.matrix.msc3916/media/thumbnail/:serverName/:mediaId',
   // Sliding sync, which takes the place of /sync.
   'POST /_matrix/client/v4/sync',
   'POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync',

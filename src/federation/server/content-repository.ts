@@ -13,17 +13,27 @@ import type { FederationRouter } from './router.ts'
 /** GET /media/download/{mediaId}, /media/thumbnail/{mediaId}. */
 export function contentRepositoryRoutes(router: FederationRouter): void {
   // https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1mediadownloadmediaid
-  router.get('/_matrix/federation/v1/media/download/:mediaId', async (c) => {
-    const media = await ownMedia(c.env, textParam(c, 'mediaId'), queryParams(c, downloadQuery).timeout_ms)
-    return multipart(await serveContent(c.env.MEDIA, unconditional(c), media))
-  })
+  router.get('/_matrix/federation/v1/media/download/:mediaId', (c) => download(c))
 
   // https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1mediathumbnailmediaid
-  router.get('/_matrix/federation/v1/media/thumbnail/:mediaId', async (c) => {
-    const query = queryParams(c, thumbnailQuery)
-    const media = await ownMedia(c.env, textParam(c, 'mediaId'), query.timeout_ms)
-    return multipart(await thumbnail(c, media, query, unconditional(c)))
-  })
+  router.get('/_matrix/federation/v1/media/thumbnail/:mediaId', (c) => askedThumbnail(c))
+
+  // As it was proposed, for servers of before v1.11.
+  router.get('/_matrix/federation/unstable/org.matrix.msc3916.v2/media/download/:mediaId', (c) => download(c))
+  router.get('/_matrix/federation/unstable/org.matrix.msc3916.v2/media/thumbnail/:mediaId', (c) =>
+    askedThumbnail(c),
+  )
+}
+
+async function download(c: AppContext): Promise<Response> {
+  const media = await ownMedia(c.env, textParam(c, 'mediaId'), queryParams(c, downloadQuery).timeout_ms)
+  return multipart(await serveContent(c.env.MEDIA, unconditional(c), media))
+}
+
+async function askedThumbnail(c: AppContext): Promise<Response> {
+  const query = queryParams(c, thumbnailQuery)
+  const media = await ownMedia(c.env, textParam(c, 'mediaId'), query.timeout_ms)
+  return multipart(await thumbnail(c, media, query, unconditional(c)))
 }
 
 // The whole content, whatever part of it the headers ask for: a part would not fit into the form of the answer.

@@ -71,6 +71,12 @@ const others: Call[] = [
   ['query', 'GET', () => '/v1/query/anything'],
   ['media/download', 'GET', () => '/v1/media/download/abc'],
   ['media/thumbnail', 'GET', () => '/v1/media/thumbnail/abc?width=1&height=1'],
+  ['media/download, unstable', 'GET', () => '/unstable/org.matrix.msc3916.v2/media/download/abc'],
+  [
+    'media/thumbnail, unstable',
+    'GET',
+    () => '/unstable/org.matrix.msc3916.v2/media/thumbnail/abc?width=1&height=1',
+  ],
   [
     'account_status',
     'POST',

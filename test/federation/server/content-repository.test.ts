@@ -51,7 +51,19 @@ const download = async (mediaId: string, headers: Record<string, string> = {}) =
 }
 
 describe('a download', () => {
-  test('comes in two parts, the content as it was uploaded', async () => {
+  test('MSC3916: is there under its unstable name as well', async () => {
+    const mediaId = await upload(Buffer.from('hello'), 'text/plain', 'a.txt')
+    const unstable = `${federation}/unstable/org.matrix.msc3916.v2/media`
+    const [, media] = await parts(await remote.fetchRaw('GET', `${unstable}/download/${mediaId}`))
+    expect(media?.body.toString()).toBe('hello')
+    const image = await upload(await picture('png', 300, 200), 'image/png', 'a.png')
+    const [, small] = await parts(
+      await remote.fetchRaw('GET', `${unstable}/thumbnail/${image}?width=32&height=32`),
+    )
+    expect(small?.headers[0]).toMatch(/^content-type: image/)
+  })
+
+  test('MSC3916: comes in two parts, the content as it was uploaded', async () => {
     const content = Buffer.from(Array.from({ length: 100_000 }, (_, i) => i % 256))
     const mediaId = await upload(content, 'application/octet-stream', 'my file.bin')
     const [metadata, media, ...others] = await parts(await download(mediaId))
