@@ -2,6 +2,7 @@
 // yet is kept by its room before the answer, so that fetching what it lacks need not be waited for.
 // Specification: server-server API, "Transactions", "PDUs", "EDUs".
 
+import * as v from 'valibot'
 import { MatrixError } from '../../errors.ts'
 import type { Env } from '../../env.ts'
 import { isMatrixError } from '../../errors.ts'
@@ -11,6 +12,7 @@ import { parseRoomId } from '../../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, type JsonValue, property, stringProperty } from '../../matrix/json.ts'
 import type { SentReceipt } from '../../room/receive-from.ts'
 import type { FederationRequest } from '../../http/federation-auth.ts'
+import { checked } from '../../http/json-body.ts'
 import { receiveElsewhere } from '../receive/receive-elsewhere.ts'
 import { completeKept, receiveInRoom } from '../receive/receive-in-room.ts'
 import { receiveEdus } from './edus.ts'
@@ -23,11 +25,20 @@ const longestAnswerMs = 25_000
 // The answer waits so long for what events lack, which slows down a server that sends many of them.
 const longestFetchMs = 5_000
 
+// The first three are required; who the origin is, only the signature says. Servers that have no events send null.
+const transactionBody = v.looseObject({
+  origin: v.string(),
+  origin_server_ts: v.pipe(v.number(), v.integer()),
+  pdus: v.nullable(v.array(v.unknown())),
+  edus: v.nullish(v.array(v.unknown())),
+})
+
 export function transactionRoutes(router: FederationRouter): void {
   // https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv1sendtxnid
   router.put(
     '/_matrix/federation/v1/send/:txnId',
     async (c, request) => {
+      checked(transactionBody, request.content, 'M_BAD_JSON')
       const pdus = objectsOf(request, 'pdus', mostPdus)
       const edus = objectsOf(request, 'edus', mostEdus)
       const results: JsonObject = {}
@@ -51,8 +62,8 @@ export function transactionRoutes(router: FederationRouter): void {
 
 /** The objects of a list in the body. Those with numbers that canonical JSON has no form for are left out. */
 function objectsOf({ content, faults }: FederationRequest, key: 'pdus' | 'edus', most: number): JsonObject[] {
-  const list = property(content, key) ?? []
-  if (!Array.isArray(list)) throw new MatrixError('M_BAD_JSON', 400, `Invalid field ${key}: not a list`)
+  const list = property(content, key)
+  if (!Array.isArray(list)) return []
   if (list.length > most) throw new MatrixError('M_TOO_LARGE', 413, `${key} holds more than ${most} entries`)
   const faulty = new Set(faults.filter(({ path }) => path[0] === key).map(({ path }) => path[1]))
   return list.filter((item: JsonValue, i): item is JsonObject => isJsonObject(item) && !faulty.has(i))

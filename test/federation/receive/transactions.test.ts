@@ -120,6 +120,22 @@ async function has({ roomId }: JoinedRoom, { eventId }: SignedEvent): Promise<bo
 const made = (n: number) => `$${String(n).padStart(43, 'x')}` as EventId
 const asked = (what: string) => fake.requests.filter((request) => request.includes(`/${what}/`)).length
 
+describe('a transaction', () => {
+  it('is refused without what every one has', async () => {
+    const whole = { origin: fake.serverName, origin_server_ts: Date.now(), pdus: [] }
+    const attempt = async (content: JsonObject) => {
+      transactions += 1
+      return await remote.ask('PUT', `${v1}/send/txn${transactions}`, content)
+    }
+    for (const field of Object.keys(whole)) {
+      const rest = Object.fromEntries(Object.entries(whole).filter(([name]) => name !== field))
+      expect(await attempt(rest), field).toEqual(refusal(400, 'M_MISSING_PARAM'))
+    }
+    expect(await attempt({ ...whole, edus: {} })).toEqual(refusal(400, 'M_BAD_JSON'))
+    expect(await attempt(whole)).toMatchObject({ status: 200, body: { pdus: {} } })
+  })
+})
+
 describe('events that build upon others', () => {
   it('are completed with what their server gives', async () => {
     const room = await joinedRoom()

@@ -50,7 +50,11 @@ describe('a server that has used it up', () => {
   afterAll(() => server.stop())
 
   const send = (from: AskingServer, txnId: string, pdus = 0) =>
-    from.ask('PUT', `${federation}/v1/send/${txnId}`, { pdus: Array.from({ length: pdus }, () => ({})) })
+    from.ask('PUT', `${federation}/v1/send/${txnId}`, {
+      origin: from.serverName,
+      origin_server_ts: Date.now(),
+      pdus: Array.from({ length: pdus }, () => ({})),
+    })
 
   it('is told when to come back, without a call or a row', async () => {
     for (let i = 0; i < 10; i += 1) expect((await send(other, `a${i}`)).status).toBe(200)
