@@ -104,6 +104,7 @@ export const slips: readonly Slip[] = [
   },
   {
     operations: [
+      `POST ${client}/createRoom`,
       `POST ${client}/join/{roomIdOrAlias}`,
       `POST ${client}/knock/{roomIdOrAlias}`,
       `POST ${client}/rooms/{roomId}/invite`,
