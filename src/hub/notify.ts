@@ -1,11 +1,13 @@
 // The outcome of push rules, evaluated once an event for all local users of its room, and stored compactly with the
 // event's log row. Specification: client-server API, "Push rules"; "Ignoring users".
 
+import { parseUserId } from '../matrix/identifiers.ts'
 import { evaluate } from '../matrix/push-rules/evaluate.ts'
 import { readEvent } from '../matrix/push-rules/event-reader.ts'
 import { ignoredUsers, pushRulesetOf } from './account-data.ts'
 import type { HubContext } from './context.ts'
 import { internUser, userIdOf } from './interned.ts'
+import { invitePermissionOf } from './invite-permission.ts'
 import type { JoinedMembers } from './members.ts'
 import { hasPushers, type PushTarget } from './pushes.ts'
 import type { EventNews } from './room-news.ts'
@@ -68,10 +70,16 @@ export function notified(
   return { outcome: x.length < members.size || i.length > 0 ? JSON.stringify(outcome) : null, pushes }
 }
 
-// They are in no room yet, and are notified of nothing else.
-function invited(hub: HubContext, members: JoinedMembers, { event, memberships }: NotifyingNews): number[] {
+// They are in no room yet, and are notified of nothing else; and of invites that they are not shown not either.
+function invited(
+  hub: HubContext,
+  members: JoinedMembers,
+  { event, memberships, sender }: NotifyingNews,
+): number[] {
+  const inviter = parseUserId(sender)
   return memberships
     .filter(({ userId, prev, next }) => next === 'invite' && prev !== next && event['state_key'] === userId)
     .map(({ userId }) => internUser(hub, userId))
     .filter((uid) => !members.has(uid))
+    .filter((uid) => inviter === undefined || invitePermissionOf(hub, uid)(inviter) === 'allow')
 }

@@ -10,8 +10,13 @@ import { viewOf } from './visibility.ts'
 export interface Viewer {
   readonly userId: string
   readonly deviceId?: string
-  /** Users whose events do not count in what is aggregated for the viewer. */
+  /** Users whose events the viewer does not want to see, nor have counted in what is aggregated for them. */
   readonly ignored?: readonly string[]
+}
+
+/** Whether an event is kept from a viewer who ignores its sender. State is what it is for everybody. */
+export function isIgnoredBy({ ignored = [] }: Viewer, { event }: StoredEvent): boolean {
+  return event.state_key === undefined && ignored.includes(event.sender)
 }
 
 /** The member of `unsigned` that names the delayed event. */

@@ -4,7 +4,7 @@
 import type { PushFacts } from '../hub/room-news.ts'
 import type { EventId } from '../matrix/event.ts'
 import { withRelations } from './bundle.ts'
-import { syncEvent, type Viewer } from './client-event.ts'
+import { isIgnoredBy, syncEvent, type Viewer } from './client-event.ts'
 import { findIdentity, type RoomContext } from './context.ts'
 import { findEvent, inTimeline } from './events.ts'
 import { pushFacts } from './fan-out.ts'
@@ -29,7 +29,7 @@ export function notifiedEvents(
   return eventIds.flatMap((eventId) => {
     const found = findEvent(room, eventId)
     const stored = found && inTimeline(room, found)
-    if (!stored || !view.sees(stored)) return []
+    if (!stored || !view.sees(stored) || isIgnoredBy(viewer, stored)) return []
     const event = withRelations(room, { viewer, view }, stored, syncEvent(room, stored, viewer))
     return [{ eventId, text: JSON.stringify(event), push: pushFacts(room, stored) }]
   })

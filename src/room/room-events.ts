@@ -1,7 +1,7 @@
 // What was said in a room from a position on, for those who look into it without being in it, and for clients of old.
 // Specification: client-server API, "Room Previews", GET /events.
 
-import { clientEvent, type Viewer } from './client-event.ts'
+import { clientEvent, isIgnoredBy, type Viewer } from './client-event.ts'
 import type { RoomContext } from './context.ts'
 import type { ReadAnswer } from './read-answer.ts'
 import { scanTimeline } from './scan-timeline.ts'
@@ -27,7 +27,7 @@ export function roomEvents(
   const { events, end, more } = scanTimeline(room, viewer, view, scan)
   const chunk = events
     // State is shown whoever sent it: without it the room cannot be understood.
-    .filter(({ event }) => event.state_key !== undefined || !viewer.ignored?.includes(event.sender))
+    .filter((stored) => !isIgnoredBy(viewer, stored))
     .map((stored) => clientEvent(room, stored, viewer))
   return { body: JSON.stringify({ end: formatToken(more ? end : upTo), chunk, more }), left }
 }

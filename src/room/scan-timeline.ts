@@ -1,9 +1,10 @@
-// Walking over the timeline in one direction, past what the user may not see and what their filter leaves out.
+// Walking over the timeline in one direction, past what the user may not or does not want to see and what their filter leaves
+// out.
 
 import type { RoomEventFilter } from '../matrix/filter.ts'
 import { compileEventFilter } from '../matrix/filter-match.ts'
 import { bundledEvent } from './bundle.ts'
-import type { Viewer } from './client-event.ts'
+import { isIgnoredBy, type Viewer } from './client-event.ts'
 import type { RoomContext } from './context.ts'
 import { eventsBetween, type StoredEvent } from './events.ts'
 import { highestGap, type Gap } from './gaps.ts'
@@ -74,7 +75,7 @@ function scanRange(room: RoomContext, viewer: Viewer, view: View, scan: Scan): S
       }
       end = reached
       if (!seen) continue
-      if (!matches(stored.event)) {
+      if (!matches(stored.event) || isIgnoredBy(viewer, stored)) {
         heldBack = true
         continue
       }

@@ -4,7 +4,7 @@
 import type { RoomEventFilter } from '../matrix/filter.ts'
 import { compileEventFilter } from '../matrix/filter-match.ts'
 import { stringProperty } from '../matrix/json.ts'
-import type { Viewer } from './client-event.ts'
+import { isIgnoredBy, type Viewer } from './client-event.ts'
 import { findIdentity, identity, type RoomContext } from './context.ts'
 import { type EventRow, inTimeline, storedEvent, type StoredEvent } from './events.ts'
 import { requireReadable, viewOf } from './visibility.ts'
@@ -65,7 +65,7 @@ export function searchRoom(room: RoomContext, viewer: Viewer, search: RoomSearch
   const highlights = new Set<string>()
   const all = candidates(room, search).flatMap((stored): SearchMatch[] => {
     const placed = inTimeline(room, stored)
-    if (!placed || placed.eid > upTo || !view.sees(placed)) return []
+    if (!placed || placed.eid > upTo || !view.sees(placed) || isIgnoredBy(viewer, placed)) return []
     if (!passes({ ...placed.event, room_id: roomId })) return []
     const rank = matchIn(placed, search, highlights)
     const { event_id: eventId, origin_server_ts: ts, sender } = placed.event

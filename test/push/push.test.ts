@@ -145,6 +145,15 @@ describe('not pushed is', () => {
     expect(await toldBefore(alice)).toEqual([])
   })
 
+  it('an invite that the user is not shown', async () => {
+    const carol = await newClient(server, `carol${n}`)
+    const account = `/user/${bob.userId}/account_data/org.matrix.msc4155.invite_permission_config`
+    await bob.done('PUT', account, { ignored_users: [carol.userId] })
+    await carol.createRoom({ invite: [bob.userId] })
+    expect(await toldBefore(alice)).toEqual([])
+    expect((await bob.done('GET', '/notifications'))['notifications']).toHaveLength(1)
+  })
+
   it('what is said once the user has left', async () => {
     const other = await alice.createRoom({ preset: 'public_chat' })
     await bob.join(other)
