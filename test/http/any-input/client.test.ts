@@ -1,0 +1,84 @@
+// Whatever a client sends to whatever route: an answer of the specification, never a 500, never silence.
+
+import * as fc from 'fast-check'
+import { afterAll, beforeAll, describe, it } from 'vitest'
+import { appRoutes } from '../../../scripts/coverage.ts'
+import { unwatchedFetch } from '../../contract/watch-fetch.ts'
+import { newClient, type RoomClient } from '../../support/room-client.ts'
+import { startServer, testServerName, type TestServer } from '../../support/server.ts'
+import { type Probe, probe, type Reply, runs } from './probe.ts'
+import type { World } from './values.ts'
+
+const routes = appRoutes().filter(({ path }) => !path.startsWith('/_matrix/federation/'))
+
+let server: TestServer
+let people = 0
+beforeAll(async () => {
+  server = await startServer({ vars: { REGISTRATION_SHARED_SECRET: 'secret' } })
+})
+afterAll(() => server.stop())
+
+interface Asker {
+  readonly world: World
+  readonly token: string
+}
+
+let current: Asker | undefined
+
+/** An administrator with a room: new ones where a route before has ended the session or the membership. */
+async function asker(): Promise<Asker> {
+  if (current) {
+    const { roomId, eventId } = current.world
+    const uri = `/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}/event/${encodeURIComponent(eventId)}`
+    if ((await ask({ method: 'GET', uri }, current.token)).status === 200) return current
+  }
+  current = await newAsker()
+  return current
+}
+
+async function newAsker(): Promise<Asker> {
+  people += 1
+  const alice = await newClient(server, `alice${people}`)
+  const bob = await newClient(server, `bob${people}`)
+  const db = await server.mf.getD1Database('DB')
+  await db.prepare('UPDATE users SET admin = 1 WHERE user_id = ?').bind(alice.userId).run()
+  const { roomId, eventId } = await roomOf(alice, bob)
+  const { userId, deviceId, token } = alice
+  return {
+    world: { userId, otherUserId: bob.userId, deviceId, roomId, eventId, serverName: testServerName },
+    token,
+  }
+}
+
+async function roomOf(alice: RoomClient, bob: RoomClient): Promise<{ roomId: string; eventId: string }> {
+  const roomId = await alice.createRoom({ preset: 'public_chat' })
+  await bob.join(roomId)
+  return { roomId, eventId: await alice.send(roomId, { msgtype: 'm.text', body: 'hello' }) }
+}
+
+async function ask({ method, uri, body }: Probe, token: string): Promise<Reply> {
+  const response = await unwatchedFetch(`${server.url}${uri}`, {
+    method,
+    headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+    redirect: 'manual',
+    signal: AbortSignal.timeout(30_000),
+    ...(body === undefined ? {} : { body }),
+  })
+  return {
+    status: response.status,
+    type: response.headers.get('Content-Type') ?? '',
+    text: await response.text(),
+  }
+}
+
+describe('any input', () => {
+  for (const route of routes) {
+    it(`${route.method} ${route.path} answers as the specification says`, async () => {
+      const { world, token } = await asker()
+      await fc.assert(
+        fc.asyncProperty(fc.gen(), (g) => probe(g, route, world, (sent) => ask(sent, token))),
+        { numRuns: runs, endOnFailure: true },
+      )
+    })
+  }
+})
