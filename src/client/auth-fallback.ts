@@ -6,10 +6,11 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import * as v from 'valibot'
 import { isMatrixError, MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
+import { formFields } from '../http/form-body.ts'
 import { attemptStage, authStage, isStage, nextStages, type Stage } from '../http/interactive-auth-stages.ts'
 import { queryParams } from '../http/json-body.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
-import type { JsonObject } from '../matrix/json.ts'
+import { type JsonObject, stringProperty } from '../matrix/json.ts'
 import {
   findInteractiveAuth,
   type InteractiveAuthSession,
@@ -70,11 +71,11 @@ async function submitted(c: AppContext, stage: Stage, session: InteractiveAuthSe
 }
 
 async function authData(c: AppContext, stage: Stage, session: InteractiveAuthSession): Promise<JsonObject> {
-  const form = await c.req.parseBody()
+  const form = await formFields(c)
   const auth: JsonObject = { type: stage, session: session.id }
   for (const name of authStage(stage).page.fields) {
-    const value = Object.hasOwn(form, name) ? form[name] : undefined
-    if (typeof value === 'string') auth[name] = value
+    const value = stringProperty(form, name)
+    if (value !== undefined) auth[name] = value
   }
   // The page does not ask who somebody is where the session knows.
   if (session.userId !== null) auth.user = session.userId

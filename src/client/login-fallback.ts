@@ -10,7 +10,11 @@ export function loginFallbackRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#login-fallback
   app.get('/_matrix/static/client/login/', async (c) => {
     const user = config(c.env).mail ? 'User name or e-mail address' : 'User name'
-    return await showPage(c, { title: 'Log in', content: (nonce) => content(nonce, user) })
+    return await showPage(c, {
+      title: 'Log in',
+      sources: { connect: ["'self'"] },
+      content: (nonce) => content(nonce, user),
+    })
   })
 }
 

@@ -7,6 +7,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import * as v from 'valibot'
 import { isMatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
+import { formFields } from '../http/form-body.ts'
 import { checked, jsonBody, queryParams } from '../http/json-body.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
 import type { Validation } from '../storage/threepid-validations.ts'
@@ -42,7 +43,7 @@ export function submitTokenRoutes(app: App): void {
   app.post('/_matrix/client/unstable/hearth/email/confirm', (c) =>
     orFailurePage(c, async () => {
       await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
-      const submitted = checked(linkQuery, await c.req.parseBody(), 'M_INVALID_PARAM')
+      const submitted = checked(linkQuery, await formFields(c), 'M_INVALID_PARAM')
       const validation = await submitToken(c.env, submitted)
       // Who has confirmed must be sent on to where the client wants them.
       return validation.nextLink === null

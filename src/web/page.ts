@@ -9,11 +9,11 @@ import { styleSheet } from './style-sheet.ts'
 
 export type Html = ReturnType<typeof html>
 
-/** What a page may load from elsewhere, as source expressions of a Content-Security-Policy. */
+/** What a page may load or ask, as source expressions of a Content-Security-Policy: nothing by default. */
 export interface Sources {
-  readonly script: readonly string[]
-  readonly frame: readonly string[]
-  readonly connect: readonly string[]
+  readonly script?: readonly string[]
+  readonly frame?: readonly string[]
+  readonly connect?: readonly string[]
 }
 
 export interface Page {
@@ -28,11 +28,11 @@ export interface Page {
 
 /** The answer that shows a page. Its Content-Security-Policy refuses whatever is neither the page's own nor named. */
 export async function showPage(c: AppContext, page: Page): Promise<Response> {
-  const { title, content, status = 200, sources, formTargets } = page
+  const { title, content, status = 200, sources = {}, formTargets = [] } = page
   const nonce = newSecretToken()
   c.header('Content-Security-Policy', contentSecurityPolicy(nonce, sources, formTargets))
   // Whose script runs here learns the site, never the address with its session.
-  c.header('Referrer-Policy', sources ? 'strict-origin' : 'no-referrer')
+  c.header('Referrer-Policy', sources.script ? 'strict-origin' : 'no-referrer')
   c.header('X-Content-Type-Options', 'nosniff')
   c.header('Cache-Control', 'no-store')
   const document = await html`<!doctype html>
@@ -66,23 +66,24 @@ export const needsScript = (nonce: string) => html`
   </script>
 `
 
-const nowhere: Sources = { script: [], frame: [], connect: [] }
-
-function contentSecurityPolicy(
-  nonce: string,
-  { script, frame, connect } = nowhere,
-  formTargets: readonly string[] = [],
-): string {
-  return [
-    "default-src 'none'",
-    ['script-src', `'nonce-${nonce}'`, ...script].join(' '),
-    `style-src 'nonce-${nonce}'`,
+function contentSecurityPolicy(nonce: string, sources: Sources, formTargets: readonly string[]): string {
+  const { script = [], frame = [], connect = [] } = sources
+  const directives = {
+    'default-src': ["'none'"],
+    'script-src': [`'nonce-${nonce}'`, ...script],
+    'style-src': [`'nonce-${nonce}'`],
+    // Scripts from elsewhere give what they make a size by its attribute.
+    'style-src-attr': script.length === 0 ? [] : ["'unsafe-inline'"],
     // The empty icon: without one browsers ask for /favicon.ico.
-    'img-src data:',
-    ...(frame.length === 0 ? [] : [['frame-src', ...frame].join(' ')]),
-    ['connect-src', "'self'", ...connect].join(' '),
-    ['form-action', "'self'", ...formTargets].join(' '),
-    "base-uri 'none'",
-    "frame-ancestors 'none'",
-  ].join('; ')
+    'img-src': ['data:'],
+    'frame-src': frame,
+    'connect-src': connect,
+    'form-action': ["'self'", ...formTargets],
+    'base-uri': ["'none'"],
+    'frame-ancestors': ["'none'"],
+  }
+  return Object.entries(directives)
+    .filter(([, expressions]) => expressions.length > 0)
+    .map(([directive, expressions]) => [directive, ...expressions].join(' '))
+    .join('; ')
 }

@@ -168,6 +168,14 @@ describe('deleting a device', () => {
     })
   })
 
+  it('reads no form of any length on that page', async () => {
+    await login('by-form')
+    const { body } = await as(alice.token, 'DELETE', '/devices/by-form', {})
+    const page = `/_matrix/client/v3/auth/m.login.password/fallback/web?session=${textOf(body, 'session')}`
+    const form = new URLSearchParams({ password: 'x'.repeat(70_000) })
+    expect((await server.fetch(page, { method: 'POST', body: form })).status).toBe(413)
+  })
+
   it('has no page for an unknown stage or session', async () => {
     for (const path of ['m.login.magic/fallback/web?session=a', 'm.login.dummy/fallback/web?session=a']) {
       expect((await server.fetch(`/_matrix/client/v3/auth/${path}`)).status).toBe(404)
