@@ -80,15 +80,21 @@ function readReceipt(userId: UserId, roomId: RoomId, receipt: JsonObject | undef
   if (!eventId) return undefined
   const data = objectProperty(receipt, 'data')
   const ts = property(data, 'ts')
-  const threadId = stringProperty(data, 'thread_id')
+  const threadId = property(data, 'thread_id')
+  // Each thread has a receipt of its own: nothing else than a thread must become one.
+  if (threadId !== undefined && !isThread(threadId)) return undefined
   return {
     userId,
     roomId,
     type: 'm.read' as const,
     eventId,
-    ts: typeof ts === 'number' ? ts : Date.now(),
+    ts: typeof ts === 'number' && Number.isSafeInteger(ts) && ts >= 0 ? ts : Date.now(),
     ...(threadId === undefined ? {} : { threadId }),
   }
+}
+
+function isThread(threadId: unknown): threadId is string {
+  return threadId === 'main' || (typeof threadId === 'string' && parseEventId(threadId) !== undefined)
 }
 
 async function eachShard(env: Env, tell: (shard: number) => Promise<unknown>): Promise<void> {

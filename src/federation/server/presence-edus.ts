@@ -8,13 +8,15 @@ import { parseUserId, serverNameOf } from '../../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, type JsonValue, property, stringProperty } from '../../matrix/json.ts'
 
 const longestStatus = 1000
+// Each is held against who is in which room. Other servers send fifty at most.
+const mostUpdates = 500
 
 /** Takes over what a server tells of its users. */
 export async function receivePresence(env: Env, origin: ServerName, content: JsonObject): Promise<void> {
   const { presence, hubShards } = config(env)
   const push = property(content, 'push')
   if (!presence || !Array.isArray(push)) return
-  const updates = push.flatMap((told) => updateIn(origin, told))
+  const updates = push.slice(0, mostUpdates).flatMap((told) => updateIn(origin, told))
   if (updates.length === 0) return
   await Promise.all(
     Array.from({ length: hubShards }, (_, shard) => hubStub(env, shard).applyOtherPresence(updates)),
@@ -34,7 +36,7 @@ function updateIn(origin: ServerName, told: JsonValue): OtherPresence[] {
     {
       userId,
       presence,
-      lastActiveAgo: typeof ago === 'number' && ago >= 0 ? ago : 0,
+      lastActiveAgo: typeof ago === 'number' && Number.isSafeInteger(ago) && ago >= 0 ? ago : 0,
       currentlyActive: property(told, 'currently_active') === true,
       ...(statusMsg === undefined ? {} : { statusMsg: statusMsg.slice(0, longestStatus) }),
     },

@@ -1,7 +1,7 @@
 // Ephemeral data as another server sends it: what of it is believed.
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { JsonObject } from '../../../src/matrix/json.ts'
+import { type JsonObject, objectProperty } from '../../../src/matrix/json.ts'
 import { type AskingServer, askingServer, federation } from '../../support/asking-server.ts'
 import { newClient, type RoomClient } from '../../support/room-client.ts'
 import { startServer, type TestServer } from '../../support/server.ts'
@@ -34,7 +34,7 @@ async function ephemeral(roomId: string): Promise<JsonObject[]> {
 
 const receiptOf = (eventId: string) => ({ 'm.read': { [bob]: { data: { ts: 1 }, event_ids: [eventId] } } })
 
-test('receipts of a room that shuts a server out do not take those of other rooms along', async () => {
+test('MSC4163: receipts of a room that shuts a server out do not take those of other rooms along', async () => {
   const rooms = await Promise.all([1, 2].map(() => alice.createRoom({ preset: 'public_chat' })))
   // In the order of canonical JSON.
   const [shut, open] = rooms.sort()
@@ -57,5 +57,50 @@ test('receipts of a room that shuts a server out do not take those of other room
   expect(await ephemeral(open)).toEqual([
     { type: 'm.receipt', content: { [alsoSaid]: { 'm.read': { [bob]: { ts: 1 } } } } },
   ])
+  expect(await ephemeral(shut)).toEqual([])
+})
+
+test('receipts of threads that are none, and times that are none, are not taken over', async () => {
+  const roomId = await alice.createRoom({ preset: 'public_chat' })
+  await remote.join(roomId, bob)
+  const said = await alice.send(roomId, { body: 'said' })
+  const receipt = async (data: JsonObject) => {
+    const content = { [roomId]: { 'm.read': { [bob]: { data, event_ids: [said] } } } }
+    await receive({ edu_type: 'm.receipt', content })
+    return (await ephemeral(roomId)).map((event) => event['content'])
+  }
+  for (const threadId of ['', 'anything', 5, 'x'.repeat(300), null]) {
+    expect(await receipt({ ts: 1, thread_id: threadId }), String(threadId)).toEqual([])
+  }
+  const ofBob = (data: unknown) => [{ [said]: { 'm.read': { [bob]: data } } }]
+  expect(await receipt({ ts: 1, thread_id: 'main' })).toEqual(ofBob({ ts: 1, thread_id: 'main' }))
+  const [content = {}] = (await receipt({ ts: -5 })) as Record<string, JsonObject>[]
+  const { ts } = objectProperty(objectProperty(content[said], 'm.read'), bob) ?? {}
+  expect(ts).toBeGreaterThan(0)
+})
+
+test('private receipts are not taken over: they never leave their server', async () => {
+  const roomId = await alice.createRoom({ preset: 'public_chat' })
+  await remote.join(roomId, bob)
+  const said = await alice.send(roomId, { body: 'said' })
+  const own = { [bob]: { data: { ts: 1 }, event_ids: [said] } }
+  await receive({ edu_type: 'm.receipt', content: { [roomId]: { 'm.read.private': own } } })
+  expect(await ephemeral(roomId)).toEqual([])
+})
+
+test('MSC4163: who types in a room that shuts their server out is not shown', async () => {
+  const rooms = [
+    await alice.createRoom({ preset: 'public_chat' }),
+    await alice.createRoom({ preset: 'public_chat' }),
+  ]
+  const [shut = '', open = ''] = rooms
+  for (const roomId of rooms) await remote.join(roomId, bob)
+  await alice.setState(shut, 'm.room.server_acl', { allow: ['*'], deny: ['remote.test'] })
+  const typing = (roomId: string) => ({
+    edu_type: 'm.typing',
+    content: { room_id: roomId, user_id: bob, typing: true },
+  })
+  await receive(typing(shut), typing(open))
+  expect(await ephemeral(open)).toEqual([{ type: 'm.typing', content: { user_ids: [bob] } }])
   expect(await ephemeral(shut)).toEqual([])
 })
