@@ -1,14 +1,19 @@
 // Specification: client-server API, "Password management".
 
 import * as v from 'valibot'
-import { passwordHasherStub } from '../env.ts'
+import { config } from '../config.ts'
+import { type Env, passwordHasherStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App } from '../http/app-type.ts'
-import { checkNewPassword } from '../http/check-password.ts'
+import { asksWhetherConfirmed, validatedBy } from '../http/auth-stages/email-identity.ts'
+import { checkNewPassword, forgiveFailures } from '../http/check-password.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
+import type { Flows } from '../http/interactive-auth-stages.ts'
 import { checked, jsonObject } from '../http/json-body.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
-import { optionalFullSession } from '../http/session.ts'
+import { optionalFullSession, type Session } from '../http/session.ts'
+import type { UserId } from '../matrix/event.ts'
+import { usePasswordValidation } from '../storage/threepid-validations.ts'
 import { setPasswordHash } from '../storage/users.ts'
 import { authenticatedUser } from './authenticated-user.ts'
 import { endDevices } from './end-devices.ts'
@@ -19,15 +24,17 @@ const passwordBody = v.object({ new_password: v.string(), logout_devices: v.opti
 export function accountPasswordRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3accountpassword
   app.post('/_matrix/client/v3/account/password', async (c) => {
-    await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
-    const session = await optionalFullSession(c)
     const body = await jsonObject(c)
+    await rateLimitByAddress(c, asksWhetherConfirmed(body) ? c.env.SEND_LIMIT : c.env.LOGIN_LIMIT)
+    const session = await optionalFullSession(c)
     const request = checked(passwordBody, body, 'M_BAD_JSON')
     checkNewPassword(request.new_password)
-    const auth = await interactiveAuth(c, { body, flows: [['m.login.password']], session })
+    const auth = await interactiveAuth(c, { body, flows: flows(c.env, session), session })
     if (auth instanceof Response) return auth
     const user = await authenticatedUser(c.env, auth)
     const passwordHash = await passwordHasherStub(c.env).hash(request.new_password)
+    const validation = validatedBy(auth)
+    if (validation !== undefined) await useAddress(c.env, validation, user.userId)
     if (!(await setPasswordHash(c.env, user.userId, passwordHash))) {
       throw new MatrixError('M_USER_DEACTIVATED', 403, 'The account was deactivated')
     }
@@ -35,4 +42,19 @@ export function accountPasswordRoutes(app: App): void {
     if (request.logout_devices) await endDevices(c.env, user, { allBut: session?.deviceId })
     return c.json({})
   })
+}
+
+// Who has lost their password has an address of the account left. Who is signed in has not lost it.
+function flows(env: Env, session: Session | undefined): Flows {
+  return session || !config(env).mail
+    ? [['m.login.password']]
+    : [['m.login.password'], ['m.login.email.identity']]
+}
+
+/** A confirmed address is good for one new password; whoever was locked out by wrong ones is let in with it. */
+async function useAddress(env: Env, validation: string, userId: UserId): Promise<void> {
+  if (!(await usePasswordValidation(env, validation, userId, Date.now()))) {
+    throw new MatrixError('M_THREEPID_AUTH_FAILED', 403, 'The address was used for another request')
+  }
+  await forgiveFailures(env, userId)
 }

@@ -5,13 +5,14 @@ import { randomInt } from 'node:crypto'
 import { config } from '../config.ts'
 import { type Env, passwordHasherStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
+import { validatedBy } from '../http/auth-stages/email-identity.ts'
 import { acceptedPolicies } from '../http/auth-stages/terms.ts'
 import { asciiLowerCase } from '../http/user-identifier.ts'
 import { log } from '../log.ts'
 import type { UserId } from '../matrix/event.ts'
 import { newUserId } from '../matrix/identifiers.ts'
 import type { InteractiveAuthSession } from '../storage/interactive-auth-sessions.ts'
-import { findUser, insertUser, insertUserOnce } from '../storage/users.ts'
+import { findUser, insertUser, insertUserOnce, type Registration } from '../storage/users.ts'
 
 /** A free user id for a user name, in lower case. 400 M_INVALID_USERNAME, M_USER_IN_USE. */
 export async function freeUserId(env: Env, username: string): Promise<UserId> {
@@ -58,8 +59,10 @@ export async function createAccount(env: Env, request: AccountRequest): Promise<
   const passwordHash = password === null ? null : await passwordHasherStub(env).hash(password)
   const user = { userId, shard, passwordHash, createdAt: Date.now() }
   if ('auth' in request) {
-    const policies = acceptedPolicies(request.auth)
-    const outcome = await insertUserOnce(env, { ...user, guest: false }, request.auth.id, policies)
+    const { auth } = request
+    const registration = registrationBy(auth)
+    const outcome = await insertUserOnce(env, { ...user, guest: false }, auth.id, registration)
+    refuseFailedAddress(outcome)
     if (outcome === 'user-in-use') throw userInUse()
     if (outcome === 'session-used')
       throw new MatrixError('M_FORBIDDEN', 403, 'The authentication session was used')
@@ -68,6 +71,21 @@ export async function createAccount(env: Env, request: AccountRequest): Promise<
   }
   log({ event: 'user_registered', user_id: userId })
   return { userId, shard }
+}
+
+/** What somebody registers with who has authenticated. */
+export function registrationBy(auth: InteractiveAuthSession): Registration {
+  return { policies: acceptedPolicies(auth), validation: validatedBy(auth) }
+}
+
+/** 400 M_THREEPID_IN_USE, 403 M_THREEPID_AUTH_FAILED where that is what came of a registration. */
+export function refuseFailedAddress(outcome: string): void {
+  if (outcome === 'threepid-in-use') {
+    throw new MatrixError('M_THREEPID_IN_USE', 400, 'The address belongs to an account already')
+  }
+  if (outcome === 'not-validated') {
+    throw new MatrixError('M_THREEPID_AUTH_FAILED', 403, 'The address was used for another registration')
+  }
 }
 
 function userInUse(): MatrixError {

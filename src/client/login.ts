@@ -56,7 +56,7 @@ async function authenticated(env: Env, type: string, body: JsonObject): Promise<
   switch (type) {
     case 'm.login.password': {
       const password = required(body, 'password')
-      const userId = identifiedUser(env, body)
+      const userId = await identifiedUser(env, body)
       return userId && (await checkPassword(env, userId, password))
     }
     case 'm.login.token': {

@@ -6,6 +6,7 @@ import { config } from '../config.ts'
 import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
+import { asksWhetherConfirmed } from '../http/auth-stages/email-identity.ts'
 import { checkNewPassword } from '../http/check-password.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
 import { checked, jsonObject, queryParams } from '../http/json-body.ts'
@@ -32,9 +33,10 @@ const registerBody = v.object({
 export function registerRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3register
   app.post('/_matrix/client/v3/register', async (c) => {
-    await rateLimitByAddress(c, c.env.REGISTER_LIMIT)
     const { kind } = queryParams(c, registerQuery)
-    return kind === 'guest' ? await registerGuest(c) : await registerUser(c)
+    const body = await jsonObject(c, { optional: kind === 'guest' })
+    await rateLimitByAddress(c, asksWhetherConfirmed(body) ? c.env.SEND_LIMIT : c.env.REGISTER_LIMIT)
+    return kind === 'guest' ? await registerGuest(c, body) : await registerUser(c, body)
   })
 
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3registeravailable
@@ -54,8 +56,7 @@ export function registerRoutes(app: App): void {
   })
 }
 
-async function registerUser(c: AppContext): Promise<Response> {
-  const body = await jsonObject(c)
+async function registerUser(c: AppContext, body: JsonObject): Promise<Response> {
   refuseIfClosed(c.env)
   const request = checked(registerBody, body, 'M_BAD_JSON')
   if (request.password !== undefined) checkNewPassword(request.password)
@@ -85,8 +86,7 @@ async function newAccount(
   return await createAccount(c.env, { userId, password, auth })
 }
 
-async function registerGuest(c: AppContext): Promise<Response> {
-  const body = await jsonObject(c, { optional: true })
+async function registerGuest(c: AppContext, body: JsonObject): Promise<Response> {
   if (config(c.env).registration !== 'open') {
     throw new MatrixError('M_FORBIDDEN', 403, 'This server has no guest accounts')
   }

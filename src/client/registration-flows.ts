@@ -10,16 +10,23 @@ import { awaitsFirstUser } from '../storage/registration-tokens.ts'
 
 /** The flows of a new account. No flow is the beginning of another, so that it is clear when one is complete. */
 export async function registrationFlows(env: Env): Promise<Flows> {
-  const withToken: Stage[] = ['m.login.registration_token', ...asked(env)]
-  if (config(env).registration === 'token') return [withToken]
+  const withToken = withAddress(env, ['m.login.registration_token', ...asked(env)])
+  if (config(env).registration === 'token') return withToken
   // The first user's token makes an administrator, so it is of use where no token is needed; after that it is of none.
-  return (await awaitsFirstUser(env)) ? [...guestUpgradeFlows(env), withToken] : guestUpgradeFlows(env)
+  return (await awaitsFirstUser(env)) ? [...guestUpgradeFlows(env), ...withToken] : guestUpgradeFlows(env)
 }
 
 /** The flows of a guest who becomes a user: guests are let in where registration is open, so no token is asked for. */
 export function guestUpgradeFlows(env: Env): Flows {
-  const stages = asked(env)
-  return [stages.length === 0 ? ['m.login.dummy'] : stages]
+  return withAddress(env, asked(env))
+}
+
+/** The flows with an address, without one, or both, for some stages that come before. */
+function withAddress(env: Env, stages: readonly Stage[]): Flows {
+  const wanted = config(env).mail?.registration ?? 'off'
+  if (wanted === 'off') return [stages.length === 0 ? ['m.login.dummy'] : stages]
+  const withEmail: Stage[] = [...stages, 'm.login.email.identity']
+  return wanted === 'required' ? [withEmail] : [[...stages, 'm.login.dummy'], withEmail]
 }
 
 // Whatever else is asked of everybody: what stops machines first, as it costs people the least to be stopped early.

@@ -3,18 +3,15 @@
 // Contact Information".
 
 import * as v from 'valibot'
-import { config } from '../config.ts'
-import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonBody } from '../http/json-body.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
 import { optionalFullSession } from '../http/session.ts'
 import { requireMail } from '../mail/send-mail.ts'
-import { canonicalEmail, emailDomain } from '../matrix/email-address.ts'
 import type { Validation } from '../storage/threepid-validations.ts'
-import { threepidOwner } from '../storage/threepids.ts'
-import { type EmailRequest, requestEmailToken, submitTokenPath } from '../threepid/validate-email.ts'
+import { acceptedEmail, inVain } from '../threepid/email-standing.ts'
+import { requestEmailToken, submitTokenPath } from '../threepid/validate-email.ts'
 
 // `id_server` and `id_access_token` are ignored, as they are to be where the homeserver validates addresses itself.
 const emailBody = v.object({
@@ -29,12 +26,7 @@ const longestNextLink = 2048
 /** The requestToken endpoints. */
 export function requestTokenRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3registeremailrequesttoken
-  app.post('/_matrix/client/v3/register/email/requestToken', async (c) => {
-    if (config(c.env).registration === 'closed') {
-      throw new MatrixError('M_THREEPID_DENIED', 403, 'Registration is closed on this server')
-    }
-    return await requestToken(c, 'register')
-  })
+  app.post('/_matrix/client/v3/register/email/requestToken', (c) => requestToken(c, 'register'))
 
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3accountpasswordemailrequesttoken
   app.post('/_matrix/client/v3/account/password/email/requestToken', (c) => requestToken(c, 'password'))
@@ -58,7 +50,7 @@ async function requestToken(c: AppContext, purpose: Validation['purpose']): Prom
   // Open to those who are not signed in, but a token that is there must be valid.
   const session = purpose === 'add' ? await optionalFullSession(c) : undefined
   const body = await jsonBody(c, emailBody)
-  const address = checkedAddress(c.env, body.email, purpose)
+  const address = acceptedEmail(c.env, body.email, purpose)
   const clientSecret = checkedSecret(body.client_secret)
   const nextLink = body.next_link == null ? undefined : checkedNextLink(body.next_link)
   const instead = await inVain(c.env, purpose, address, session !== undefined)
@@ -73,16 +65,6 @@ async function requestToken(c: AppContext, purpose: Validation['purpose']): Prom
   return c.json({ sid, submit_url: `${baseUrl}${submitTokenPath}` })
 }
 
-function checkedAddress(env: Env, email: string, purpose: Validation['purpose']): string {
-  const address = canonicalEmail(email)
-  if (address === undefined) throw invalid('email', 'not an address of the form user@domain')
-  const { emailDomains } = requireMail(env)
-  // Who has an address already may use it.
-  if (purpose === 'password' || emailDomains.length === 0) return address
-  if (emailDomains.includes(emailDomain(address))) return address
-  throw new MatrixError('M_THREEPID_DENIED', 403, 'Addresses of this domain are not accepted here')
-}
-
 function checkedSecret(clientSecret: string): string {
   if (/^[0-9a-zA-Z.=_-]{1,255}$/.test(clientSecret)) return clientSecret
   throw invalid('client_secret', 'not 1 to 255 characters of 0-9 a-z A-Z . = _ -')
@@ -94,30 +76,6 @@ function checkedNextLink(text: string): string {
   if (url?.protocol !== 'https:' && url?.protocol !== 'http:') throw invalid('next_link', 'not an https URL')
   if (url.username !== '' || url.password !== '') throw invalid('next_link', 'has a password in it')
   return url.href
-}
-
-/**
- * What the mail says where nothing can come of the request; undefined where something can. That an address has an account
- * is told to its owner, and to nobody else unless the operator wants it: 400 M_THREEPID_IN_USE, M_THREEPID_NOT_FOUND.
- */
-async function inVain(
-  env: Env,
-  purpose: Validation['purpose'],
-  address: string,
-  signedIn: boolean,
-): Promise<EmailRequest['instead']> {
-  const { tellThreepids } = requireMail(env)
-  const isInUse = (await threepidOwner(env, 'email', address)) !== undefined
-  if (purpose === 'password') {
-    if (isInUse) return undefined
-    if (tellThreepids) throw new MatrixError('M_THREEPID_NOT_FOUND', 400, 'No account has this address')
-    return 'no-account'
-  }
-  if (!isInUse) return undefined
-  if (tellThreepids || signedIn) {
-    throw new MatrixError('M_THREEPID_IN_USE', 400, 'The address belongs to an account already')
-  }
-  return purpose === 'register' ? 'has-account' : 'taken'
 }
 
 function invalid(field: string, reason: string): MatrixError {

@@ -5,13 +5,12 @@ import { passwordHasherStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { AppContext } from '../http/app-type.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
-import { acceptedPolicies } from '../http/auth-stages/terms.ts'
 import { asciiLowerCase } from '../http/user-identifier.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import { newUserId } from '../matrix/identifiers.ts'
 import { findSession } from '../storage/sessions.ts'
 import { upgradeGuest } from '../storage/users.ts'
-import type { Account } from './create-account.ts'
+import { type Account, refuseFailedAddress, registrationBy } from './create-account.ts'
 import { guestUpgradeFlows } from './registration-flows.ts'
 
 export interface UpgradeRequest {
@@ -38,7 +37,9 @@ export async function upgradedGuest(
   if (auth instanceof Response) return auth
   if (request.password === undefined) throw new MatrixError('M_MISSING_PARAM', 400, 'Missing field: password')
   const passwordHash = await passwordHasherStub(c.env).hash(request.password)
-  if (!(await upgradeGuest(c.env, userId, passwordHash, acceptedPolicies(auth)))) {
+  const outcome = await upgradeGuest(c.env, userId, passwordHash, registrationBy(auth))
+  refuseFailedAddress(outcome)
+  if (outcome !== 'upgraded') {
     throw new MatrixError('M_USER_IN_USE', 400, 'The guest has been upgraded before')
   }
   return { userId, shard: guest.shard }

@@ -7,18 +7,22 @@ import type { InteractiveAuthSession } from '../storage/interactive-auth-session
 import type { AuthStage, StageOutcome } from './auth-stages/auth-stage.ts'
 import { captchaStage, captchaStageNames } from './auth-stages/captcha.ts'
 import { dummyStage } from './auth-stages/dummy.ts'
+import { emailIdentityStage } from './auth-stages/email-identity.ts'
 import { passwordStage } from './auth-stages/password.ts'
 import { registrationTokenStage } from './auth-stages/registration-token.ts'
 import { termsStage } from './auth-stages/terms.ts'
 
 const stages = {
   'm.login.dummy': dummyStage,
+  'm.login.email.identity': emailIdentityStage,
   'm.login.password': passwordStage,
   'm.login.registration_token': registrationTokenStage,
   [captchaStageNames.recaptcha]: captchaStage,
   [captchaStageNames.turnstile]: captchaStage,
   'm.login.terms': termsStage,
 } as const satisfies Record<string, AuthStage>
+
+const usualLifetimeMs = 15 * 60 * 1000
 
 export type Stage = keyof typeof stages
 
@@ -44,6 +48,11 @@ export function stageParams(env: Env, flows: Flows): JsonObject {
       return params === undefined ? [] : [[stage, params]]
     }),
   )
+}
+
+/** How long a session lasts that offers these flows, in milliseconds. */
+export function sessionLifetimeMs(flows: Flows): number {
+  return Math.max(usualLifetimeMs, ...flows.flat().map((stage) => authStage(stage).lifetimeMs ?? 0))
 }
 
 /** The stages that a session can be completed with next. */

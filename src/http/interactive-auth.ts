@@ -22,6 +22,7 @@ import {
   isComplete,
   nextStages,
   resumeStage,
+  sessionLifetimeMs,
   stageParams,
 } from './interactive-auth-stages.ts'
 import type { Session } from './session.ts'
@@ -58,7 +59,7 @@ export async function interactiveAuth(
   if (known !== undefined && JSON.stringify(known.offer) === JSON.stringify(binding.offer)) {
     return await proceed(c, request, known, auth ?? {})
   }
-  const session = await openInteractiveAuth(c.env, binding)
+  const session = await openInteractiveAuth(c.env, binding, sessionLifetimeMs(request.flows))
   if (sessionId !== undefined) {
     return challenge(c, session, {
       errcode: 'M_FORBIDDEN',

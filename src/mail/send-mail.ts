@@ -26,7 +26,7 @@ export function requireMail(env: Env): MailSettings {
   throw new MatrixError('M_THREEPID_MEDIUM_NOT_SUPPORTED', 400, 'This server sends no e-mail')
 }
 
-/** Sends a mail. 502 M_UNKNOWN where that failed; 400 M_THREEPID_MEDIUM_NOT_SUPPORTED where mail is not set up. */
+/** Sends a mail. 400 M_EMAIL_SEND_ERROR where that failed, M_THREEPID_MEDIUM_NOT_SUPPORTED where mail is not set up. */
 export async function sendMail(env: Env, mail: Mail): Promise<void> {
   const settings = requireMail(env)
   try {
@@ -34,7 +34,8 @@ export async function sendMail(env: Env, mail: Mail): Promise<void> {
   } catch (error) {
     // Not the message, which may quote the address.
     log({ event: 'mail_failed', transport: settings.transport.kind, error: failureCode(error) })
-    throw new MatrixError('M_UNKNOWN', 502, 'The mail could not be sent')
+    // As identity servers say it.
+    throw new MatrixError('M_EMAIL_SEND_ERROR', 400, 'The mail could not be sent')
   }
 }
 

@@ -19,8 +19,13 @@ export function statement(env: { readonly DB: D1Database }, query: SQL): D1Prepa
 
 /** Whether a write failed because a row with that primary or unique key exists. */
 export function isUniqueViolation(error: unknown): boolean {
+  return isConstraintViolation(error, 'UNIQUE constraint failed')
+}
+
+/** Whether a write failed with something that SQLite says of a constraint. */
+export function isConstraintViolation(error: unknown, text: string): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (cause.message.includes('UNIQUE constraint failed')) return true
+    if (cause.message.includes(text)) return true
   }
   return false
 }

@@ -9,8 +9,6 @@ import { database } from './database.ts'
 import { interactiveAuthSessions as table } from './schema/interactive-auth.ts'
 import { newSecretToken } from './secret-token.ts'
 
-const lifetimeMs = 15 * 60 * 1000
-
 /** What a client was asked for when its session was opened. */
 export interface Offer {
   /** Lists of stages, to be completed in order. */
@@ -35,7 +33,11 @@ export interface InteractiveAuthSession {
 type NewSession = Pick<InteractiveAuthSession, 'operation' | 'bodyHash' | 'userId' | 'offer'>
 
 /** Opens a session, and forgets those that have expired. */
-export async function openInteractiveAuth(env: Env, request: NewSession): Promise<InteractiveAuthSession> {
+export async function openInteractiveAuth(
+  env: Env,
+  request: NewSession,
+  lifetimeMs: number,
+): Promise<InteractiveAuthSession> {
   const db = database(env)
   const id = newSecretToken()
   const now = Date.now()

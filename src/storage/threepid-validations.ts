@@ -1,10 +1,10 @@
 // Validation of third-party identifiers: from the request for a token to the one use of what was shown with it.
 // Specification: client-server API, the requestToken endpoints; identity service API, "Establishing associations".
 
-import { and, eq, gt, sql } from 'drizzle-orm'
+import { and, eq, gt, type SQL, sql } from 'drizzle-orm'
 import type { Env } from '../env.ts'
 import type { UserId } from '../matrix/event.ts'
-import { database, statement } from './database.ts'
+import { database, isConstraintViolation, statement } from './database.ts'
 import { threepidValidations as table } from './schema/threepids.ts'
 
 export type Validation = typeof table.$inferSelect
@@ -80,26 +80,32 @@ export async function markValidated(env: Env, sid: string, tokenHash: string, no
 }
 
 /** What a statement can use of a session: validated, for that purpose, not used before. */
-export function usable(sid: string, purpose: Validation['purpose'], now: number) {
+function usable(sid: string, purpose: Validation['purpose'], now: number) {
   return sql`
     sid = ${sid} AND purpose = ${purpose} AND validated_at IS NOT NULL AND used_by IS NULL AND expires_at > ${now}`
 }
 
-/** Adds the address that was validated in a session to an account, unless it is another's by now: two statements. */
-export function addValidated(sid: string, purpose: Validation['purpose'], userId: UserId, now: number) {
+/**
+ * Statements of a registration that add the address validated in a session to the new account, where `rows` selects one row:
+ * `FROM`, and what follows. They fail, and with them the transaction: see `failedAddress`.
+ */
+export function addAtRegistration(sid: string, userId: UserId, now: number, rows: SQL): SQL[] {
+  const session = usable(sid, 'register', now)
   return [
     sql`
       INSERT INTO threepids (medium, address, user_id, validated_at, added_at)
-      SELECT medium, address, ${userId}, validated_at, ${now} FROM threepid_validations
-      WHERE ${usable(sid, purpose, now)}
-      ON CONFLICT (medium, address) DO UPDATE SET validated_at = excluded.validated_at
-      WHERE user_id = excluded.user_id`,
-    sql`
-      UPDATE threepid_validations SET used_by = ${userId}
-      WHERE ${usable(sid, purpose, now)} AND EXISTS (
-        SELECT 1 FROM threepids t WHERE t.medium = threepid_validations.medium
-          AND t.address = threepid_validations.address AND t.user_id = ${userId})`,
+      SELECT 'email', (SELECT address FROM threepid_validations WHERE ${session}), ${userId},
+        (SELECT validated_at FROM threepid_validations WHERE ${session}), ${now} ${rows}`,
+    sql`UPDATE threepid_validations SET used_by = ${userId} WHERE ${session} AND EXISTS (SELECT 1 ${rows})`,
   ]
+}
+
+export type FailedAddress = 'threepid-in-use' | 'not-validated'
+
+/** Why a registration with `addAtRegistration` failed: the address has an account by now, or was used up by another one. */
+export function failedAddress(error: unknown): FailedAddress | undefined {
+  if (isConstraintViolation(error, 'UNIQUE constraint failed: threepids.')) return 'threepid-in-use'
+  return isConstraintViolation(error, 'NOT NULL constraint failed: threepids.') ? 'not-validated' : undefined
 }
 
 /**
@@ -117,23 +123,35 @@ export async function addThreepid(
     LEFT JOIN threepids t ON t.medium = v.medium AND t.address = v.address
     WHERE v.sid = ${sid} AND v.purpose = 'add' AND v.validated_at IS NOT NULL AND v.expires_at > ${now}`
   const results = await env.DB.batch<{ usedBy: string | null; owner: string | null }>(
-    [...addValidated(sid, 'add', userId, now), found].map((query) => statement(env, query)),
+    [
+      sql`
+        INSERT INTO threepids (medium, address, user_id, validated_at, added_at)
+        SELECT medium, address, ${userId}, validated_at, ${now} FROM threepid_validations
+        WHERE ${usable(sid, 'add', now)}
+        ON CONFLICT (medium, address) DO UPDATE SET validated_at = excluded.validated_at
+        WHERE user_id = excluded.user_id`,
+      sql`
+        UPDATE threepid_validations SET used_by = ${userId}
+        WHERE ${usable(sid, 'add', now)} AND EXISTS (
+          SELECT 1 FROM threepids t WHERE t.medium = threepid_validations.medium
+            AND t.address = threepid_validations.address AND t.user_id = ${userId})`,
+      found,
+    ].map((query) => statement(env, query)),
   )
   const row = results.at(-1)?.results[0]
   if (row?.usedBy === userId && row.owner === userId) return 'added'
   return row?.usedBy === null && row.owner !== null ? 'in-use' : 'not-validated'
 }
 
-/** Uses up a validated session. Answers false where it is not validated, or was used before. */
-export async function useValidation(
+/** Uses up a session in which a password is reset. Answers false where it is not validated, or was used before. */
+export async function usePasswordValidation(
   env: Env,
   sid: string,
-  purpose: Validation['purpose'],
   userId: UserId,
   now: number,
 ): Promise<boolean> {
   const result = await database(env).run(
-    sql`UPDATE threepid_validations SET used_by = ${userId} WHERE ${usable(sid, purpose, now)}`,
+    sql`UPDATE threepid_validations SET used_by = ${userId} WHERE ${usable(sid, 'password', now)}`,
   )
   return result.meta.changes > 0
 }

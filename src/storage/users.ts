@@ -9,6 +9,7 @@ import { loginTokens, refreshTokens, sessions } from './schema/sessions.ts'
 import { threepids } from './schema/threepids.ts'
 import { users } from './schema/users.ts'
 import { changingSessions } from './session-cache.ts'
+import { addAtRegistration, type FailedAddress, failedAddress } from './threepid-validations.ts'
 
 export type User = typeof users.$inferSelect
 
@@ -55,17 +56,25 @@ export interface AcceptedPolicy {
   readonly version: string
 }
 
+/** What interactive authentication has brought of a new user. */
+export interface Registration {
+  /** What was accepted. */
+  readonly policies: readonly AcceptedPolicy[]
+  /** The session in which an address was validated that the account gets. */
+  readonly validation: string | undefined
+}
+
 /**
- * Adds a user whose registration went through interactive authentication: the authentication session is used up,
- * the use of its registration token counted, and what the user accepted recorded, in the same transaction. Whether the token makes an administrator is
- * read there. `session-used` when another request used the session up before.
+ * Adds a user whose registration went through interactive authentication: the authentication session is used up, the use of
+ * its registration token counted, what the user accepted recorded, and their address added, in the same transaction. Whether
+ * the token makes an administrator is read there. `session-used` when another request used the session up before.
  */
 export async function insertUserOnce(
   env: Env,
   user: Omit<NewUser, 'admin'>,
   authSession: string,
-  policies: readonly AcceptedPolicy[] = [],
-): Promise<'created' | 'user-in-use' | 'session-used'> {
+  { policies, validation }: Registration,
+): Promise<'created' | 'user-in-use' | 'session-used' | FailedAddress> {
   const ofSession = sql`SELECT registration_token FROM interactive_auth_sessions WHERE session_id = ${authSession}`
   const statements = [
     sql`
@@ -83,6 +92,14 @@ export async function insertUserOnce(
         SELECT ${user.userId}, ${policyId}, ${version}, ${user.createdAt}
         FROM interactive_auth_sessions WHERE session_id = ${authSession}`,
     ),
+    ...(validation === undefined
+      ? []
+      : addAtRegistration(
+          validation,
+          user.userId,
+          user.createdAt,
+          sql`FROM interactive_auth_sessions WHERE session_id = ${authSession}`,
+        )),
     sql`UPDATE registration_tokens SET completed = completed + 1 WHERE token = (${ofSession})`,
     sql`DELETE FROM interactive_auth_sessions WHERE session_id = ${authSession}`,
   ]
@@ -90,32 +107,41 @@ export async function insertUserOnce(
     const [inserted] = await env.DB.batch(statements.map((query) => statement(env, query)))
     return (inserted?.meta.changes ?? 0) > 0 ? 'created' : 'session-used'
   } catch (error) {
-    if (isUniqueViolation(error)) return 'user-in-use'
+    const outcome = failedAddress(error) ?? (isUniqueViolation(error) ? 'user-in-use' : undefined)
+    if (outcome !== undefined) return outcome
     throw error
   }
 }
 
-/** Makes a guest a full user with a password. Answers false when the user is no guest any more. */
+/** Makes a guest a full user with a password. `user-in-use` when the user is no guest any more. */
 export async function upgradeGuest(
   env: Env,
   userId: UserId,
   passwordHash: string,
-  policies: readonly AcceptedPolicy[],
-): Promise<boolean> {
+  { policies, validation }: Registration,
+): Promise<'upgraded' | 'user-in-use' | FailedAddress> {
+  // Hashes have a salt: with this one it is this upgrade that went through.
+  const upgraded = sql`FROM users WHERE user_id = ${userId} AND password_hash = ${passwordHash}`
+  const now = Date.now()
   const statements = [
     sql`UPDATE users SET guest = 0, password_hash = ${passwordHash} WHERE user_id = ${userId} AND guest = 1`,
-    // Hashes have a salt: with this one it is this upgrade that went through.
     ...policies.map(
       ({ policyId, version }) => sql`
         INSERT INTO accepted_policies (user_id, policy_id, version, accepted_at)
-        SELECT ${userId}, ${policyId}, ${version}, ${Date.now()}
-        FROM users WHERE user_id = ${userId} AND password_hash = ${passwordHash}`,
+        SELECT ${userId}, ${policyId}, ${version}, ${now} ${upgraded}`,
     ),
+    ...(validation === undefined ? [] : addAtRegistration(validation, userId, now, upgraded)),
   ]
-  const [updated] = await changingSessions(() =>
-    env.DB.batch(statements.map((query) => statement(env, query))),
-  )
-  return (updated?.meta.changes ?? 0) > 0
+  try {
+    const [updated] = await changingSessions(() =>
+      env.DB.batch(statements.map((query) => statement(env, query))),
+    )
+    return (updated?.meta.changes ?? 0) > 0 ? 'upgraded' : 'user-in-use'
+  } catch (error) {
+    const outcome = failedAddress(error)
+    if (outcome !== undefined) return outcome
+    throw error
+  }
 }
 
 /** Replaces a user's password. Answers false for a user who was deactivated meanwhile. */

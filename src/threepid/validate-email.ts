@@ -37,7 +37,7 @@ export interface EmailRequest {
 
 /**
  * Sends a token to an address, once for each number of attempt. Answers the session: the same one for the same address
- * and secret. 429 M_LIMIT_EXCEEDED when the address gets too many mails, 502 M_UNKNOWN when the mail cannot be sent.
+ * and secret. 429 M_LIMIT_EXCEEDED when the address gets too many mails, 400 M_EMAIL_SEND_ERROR when the mail cannot be sent.
  */
 export async function requestEmailToken(env: Env, request: EmailRequest): Promise<string> {
   const { purpose, address, clientSecret, sendAttempt, nextLink = null, instead } = request

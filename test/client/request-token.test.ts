@@ -123,7 +123,7 @@ describe('a request for a token', () => {
 
   it('can be made again when the mail could not be sent', async () => {
     box.fails = true
-    expect(await requestToken()).toEqual(refusal(502, 'M_UNKNOWN'))
+    expect(await requestToken()).toEqual(refusal(400, 'M_EMAIL_SEND_ERROR'))
     box.fails = false
     await sessionOf()
     expect(box.received.length).toBe(1)

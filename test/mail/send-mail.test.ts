@@ -61,8 +61,8 @@ describe('the binding of the platform', () => {
     const failure = Object.assign(new Error('alice@example.org is not verified'), { code: 'E_NOT_VERIFIED' })
     const send = vi.fn().mockRejectedValue(failure)
     await expect(sendMail(environment({ ...usual, EMAIL: { send } }), mail)).rejects.toMatchObject({
-      errcode: 'M_UNKNOWN',
-      status: 502,
+      errcode: 'M_EMAIL_SEND_ERROR',
+      status: 400,
       message: 'The mail could not be sent',
     })
     expect(lines.join()).toContain('E_NOT_VERIFIED')
@@ -100,7 +100,7 @@ describe('an HTTP provider', () => {
     'that answers %d has not taken the mail, and nothing is said of the address',
     async (answer) => {
       status = answer
-      await expect(sendMail(env, mail)).rejects.toMatchObject({ errcode: 'M_UNKNOWN', status: 502 })
+      await expect(sendMail(env, mail)).rejects.toMatchObject({ errcode: 'M_EMAIL_SEND_ERROR', status: 400 })
       expect(lines.join()).toContain(`status ${answer}`)
       expect(lines.join()).not.toContain('alice')
     },

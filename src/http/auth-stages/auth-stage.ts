@@ -27,6 +27,8 @@ export interface AuthStage {
    * the stage is the next one. Undefined: not yet.
    */
   readonly resume?: (env: Env, session: InteractiveAuthSession) => Promise<StageOutcome | undefined>
+  /** How long a session lasts that offers the stage, where that is longer than usual. */
+  readonly lifetimeMs?: number
   readonly page: StagePage
 }
 
