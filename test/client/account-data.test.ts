@@ -57,9 +57,15 @@ describe.each([
     }
   })
 
-  it.each(['m.fully_read', 'm.push_rules'])('does not take %s', async (type) => {
+  it.each(['m.fully_read', 'm.push_rules'])('MSC4010: does not take %s', async (type) => {
     const { status, body } = await put(`${base}/${type}`, {})
     expect([status, body.errcode]).toEqual([405, 'M_BAD_JSON'])
+    const removal = await server.request(
+      'DELETE',
+      user(`${base}/${type}`).replace('v3', 'unstable/org.matrix.msc3391'),
+      { token: alice.token },
+    )
+    expect([removal.status, removal.body['errcode']]).toEqual([405, 'M_BAD_JSON'])
   })
 
   it('belongs to one user', async () => {
@@ -91,7 +97,7 @@ it('account data of something that is no room is refused', async () => {
   expect([status, body.errcode]).toEqual([400, 'M_INVALID_PARAM'])
 })
 
-it('push rules are there from the start, only global', async () => {
+it('MSC4010: push rules can be read from the start, only global', async () => {
   const { status, body } = await get('account_data/m.push_rules')
   expect(status).toBe(200)
   const { override } = body['global'] as { override: JsonObject[] }

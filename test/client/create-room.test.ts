@@ -18,11 +18,20 @@ afterAll(() => server.stop())
 const create = (options: JsonObject) => alice.call('POST', '/createRoom', options)
 
 describe('the identity of a new room', () => {
-  it('is the hash of its create event in version 12', async () => {
+  it('MSC4291: is the hash of its create event in version 12', async () => {
     const roomId = await alice.createRoom({ room_version: '12' })
     expect(roomId).toMatch(/^![A-Za-z0-9_-]{43}$/)
     const event = await alice.event(roomId, `$${roomId.slice(1)}`)
     expect(event.body).toMatchObject({ type: 'm.room.create', sender: alice.userId })
+  })
+
+  it('MSC4304: is of version 12 where nothing else is asked for (MSC4239 had that be 11)', async () => {
+    const { capabilities } = await alice.done('GET', '/capabilities')
+    expect(capabilities).toMatchObject({
+      'm.room_versions': { default: '12', available: { '11': 'stable', '12': 'stable' } },
+    })
+    const roomId = await alice.createRoom()
+    expect(await alice.state(roomId, 'm.room.create')).toMatchObject({ room_version: '12' })
   })
 
   it.each(['1', '5', '11'])('is random with the name of the server in version %s', async (version) => {
@@ -54,7 +63,7 @@ describe('the create event', () => {
     expect(await alice.state(roomId, 'm.room.create')).toEqual({ room_version: '11' })
   })
 
-  it('makes the invitees of a trusted private chat creators in version 12', async () => {
+  it('MSC4289: makes the invitees of a trusted private chat creators in version 12', async () => {
     const roomId = await alice.createRoom({
       room_version: '12',
       preset: 'trusted_private_chat',

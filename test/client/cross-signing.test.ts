@@ -62,7 +62,7 @@ describe('cross-signing keys', () => {
     expect(seen.user_signing_keys).toEqual({})
   })
 
-  it('come for the first time, and once more, without authentication; others with it', async () => {
+  it('MSC3967: come for the first time, and once more, without authentication; others with it', async () => {
     const { user, keys } = await withKeys()
     const again = await server.measure(() => user.done('POST', path, signingKeysUpload(keys)))
     expect(again.doRowsWritten).toBe(0)

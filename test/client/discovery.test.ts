@@ -1,6 +1,7 @@
 // Versions, capabilities and well-known documents over HTTP.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { appRoutes } from '../../scripts/coverage.ts'
 import { roomVersionIds } from '../../src/matrix/room-version.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 
@@ -35,6 +36,20 @@ describe('a server without public address', () => {
         'm.3pid_changes': { enabled: false },
       },
     })
+  })
+
+  it('MSC4138: lets web pages use all methods that it serves', async () => {
+    const preflight = await server.fetch('/_matrix/client/v3/account/whoami', {
+      method: 'OPTIONS',
+      headers: { Origin: 'https://app.example', 'Access-Control-Request-Method': 'DELETE' },
+    })
+    expect(preflight.status).toBe(204)
+    expect(preflight.headers.get('Access-Control-Allow-Origin')).toBe('*')
+    const allowed = (preflight.headers.get('Access-Control-Allow-Methods') ?? '').split(',')
+    expect(allowed.map((method) => method.trim())).toEqual(
+      expect.arrayContaining([...new Set(appRoutes().map(({ method }) => method)), 'OPTIONS']),
+    )
+    expect(preflight.headers.get('Access-Control-Allow-Headers')).toMatch(/Authorization/)
   })
 
   it('sends clients to where they asked, and other servers nowhere', async () => {

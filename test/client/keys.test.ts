@@ -129,7 +129,7 @@ describe('device keys', () => {
 })
 
 describe('one-time keys', () => {
-  it('are given out in the order of upload, each once, then the fallback key', async () => {
+  it('MSC4225: are given out in the order of upload, each once, then the fallback key', async () => {
     const [alice, bob] = [await client(), await client()]
     const device = testDevice(alice)
     await upload(alice, { device_keys: device.deviceKeys, one_time_keys: oneTimeKeys(device, ['z']) })

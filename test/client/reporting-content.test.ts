@@ -37,20 +37,21 @@ test('an event is reported by those who are in its room', async () => {
   expect(await reports()).toEqual([{ ...kept, reason: 'sad', score: -50 }, kept])
 })
 
-test('a room is reported by anybody, whether it is there or not', async () => {
+test('MSC4151: a room is reported by anybody, whether it is there or not, under its unstable name too', async () => {
   const roomId = await alice.createRoom()
-  for (const id of [roomId, '!nothing:test.local']) {
-    expect((await bob.inRoom('POST', id, 'report', { reason: '' })).status).toBe(200)
-  }
+  expect((await bob.inRoom('POST', roomId, 'report', { reason: '' })).status).toBe(200)
+  const unstable = '/../unstable/org.matrix.msc4151/rooms/!nothing:test.local/report'
+  expect((await bob.call('POST', unstable, { reason: '' })).status).toBe(200)
   expect(await reports()).toEqual([
     { ...nothing, reporter: bob.userId, room_id: roomId },
     { ...nothing, reporter: bob.userId, room_id: '!nothing:test.local' },
   ])
 })
 
-test('a user is reported by anybody, whether they are there or not', async () => {
-  for (const id of [alice.userId, '@nobody:elsewhere.test']) {
-    const answer = await bob.call('POST', `/users/${encodeURIComponent(id)}/report`, { reason: 'rude' })
+test('MSC4260: a user is reported by anybody, whether they are there or not, under its unstable name too', async () => {
+  const unstable = '/../unstable/org.matrix.msc4260/users'
+  for (const path of [`/users/${alice.userId}`, `${unstable}/@nobody:elsewhere.test`]) {
+    const answer = await bob.call('POST', `${path}/report`, { reason: 'rude' })
     expect(answer).toMatchObject({ status: 200, body: {} })
   }
   expect(await reports()).toMatchObject([{ user_id: alice.userId }, { user_id: '@nobody:elsewhere.test' }])

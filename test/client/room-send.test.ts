@@ -190,6 +190,18 @@ describe('a redaction', () => {
     expect((await alice.redact(roomId, bobEvent)).status).toBe(200)
   })
 
+  it('MSC2870: of server ACLs, encryption and the create event is refused, as they would lose their meaning', async () => {
+    const roomId = await roomWithBob('11')
+    const acl = { allow: ['*'], deny: ['evil.example'] }
+    await alice.setState(roomId, 'm.room.server_acl', acl)
+    await alice.setState(roomId, 'm.room.encryption', { algorithm: 'm.megolm.v1.aes-sha2' })
+    for (const type of ['m.room.server_acl', 'm.room.encryption', 'm.room.create']) {
+      const { body } = await alice.inRoom('GET', roomId, `state/${type}/?format=event`)
+      expect(await alice.redact(roomId, textOf(body, 'event_id')), type).toEqual(forbidden)
+    }
+    expect(await alice.state(roomId, 'm.room.server_acl')).toEqual(acl)
+  })
+
   it('needs an event of the room', async () => {
     const [roomId, other] = [await roomWithBob(), await roomWithBob()]
     const elsewhere = await alice.send(other, { body: 'x' })

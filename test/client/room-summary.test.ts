@@ -26,7 +26,7 @@ async function summary(client: { token: string } | undefined, room: string, path
 const notFound = refusal(404, 'M_NOT_FOUND')
 const state = (type: string, content: JsonObject) => ({ type, state_key: '', content })
 
-describe('the summary of a room', () => {
+describe('MSC3266: the summary of a room', () => {
   it('has everything that somebody wants to know before they join', async () => {
     const roomId = await alice.createRoom({
       preset: 'public_chat',
@@ -108,7 +108,7 @@ describe('the summary of a room', () => {
   })
 })
 
-describe('a room is not found', () => {
+describe('MSC3266: a room is not found', () => {
   it('by those who could not join it, invited ones aside', async () => {
     const roomId = await alice.createRoom({ preset: 'private_chat' })
     const nothing = await summary(bob, '!nothing:test.local')

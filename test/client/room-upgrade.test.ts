@@ -106,7 +106,7 @@ describe('an upgrade', () => {
     expect(await bob.state(old, 'm.room.power_levels')).toEqual(levels)
   })
 
-  it('to version 12 makes creators of those it is told to, and takes them out of the power levels', async () => {
+  it('MSC4289: to version 12 makes creators of those it is told to, and takes them out of the power levels', async () => {
     const old = await alice.createRoom({
       room_version: '11',
       preset: 'public_chat',

@@ -25,7 +25,7 @@ const of = (userId: string) => encodeURIComponent(userId)
 describe.each([
   ['suspend', 'suspended'],
   ['lock', 'locked'],
-])('%s', (path, field) => {
+])('MSC4323: %s', (path, field) => {
   const get = (by: RoomClient, userId: string) => by.call('GET', `${v1}/${path}/${of(userId)}`)
   const put = (by: RoomClient, userId: string, value: unknown) =>
     by.call('PUT', `${v1}/${path}/${of(userId)}`, { [field]: value as boolean })
@@ -66,7 +66,7 @@ describe.each([
   })
 })
 
-test('a suspended user reads, but does not send; and does again afterwards', async () => {
+test('MSC3823: a suspended user reads, but does not send; and does again afterwards', async () => {
   const roomId = await alice.createRoom()
   const message = { msgtype: 'm.text', body: 'x' }
   await admin.done('PUT', `${v1}/suspend/${of(alice.userId)}`, { suspended: true })
@@ -78,7 +78,7 @@ test('a suspended user reads, but does not send; and does again afterwards', asy
   expect((await alice.inRoom('PUT', roomId, 'send/m.room.message/2', message)).status).toBe(200)
 })
 
-test('a locked user is out at once, also of a poll, and keeps the session', async () => {
+test('MSC3939: a locked user is out at once, also of a poll, and keeps the session', async () => {
   const first = await alice.done('GET', '/sync')
   const poll = alice.call('GET', `/sync?timeout=20000&since=${first['next_batch'] as string}`)
   await new Promise((waited) => setTimeout(waited, 300))

@@ -12,7 +12,7 @@ afterAll(() => server.stop())
 it.each([
   ['registrations', '/_matrix/client/v3/register', 10],
   ['logins', '/_matrix/client/v3/login', 20],
-])('%s from one address are limited, and say when to come back', async (_, path, limit) => {
+])('MSC4041: %s from one address are limited, and say when to come back', async (_, path, limit) => {
   const post = () => server.request('POST', path, { body: {} })
   let answer = await post()
   let taken = 0

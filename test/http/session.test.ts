@@ -46,6 +46,19 @@ describe.each(['on', 'off'])('an access token, with the session cache %s,', (cac
     return { type: 'm.login.password', identifier: { type: 'm.id.user', user: localpart }, password }
   }
 
+  it('MSC4126: may still come in the query string, where the header wins over it', async () => {
+    const [one, other] = [await account(), await account()]
+    const who = async (token: string, inQuery: string) => {
+      const path = `/_matrix/client/v3/account/whoami?access_token=${inQuery}`
+      return await server.request('GET', path, token === '' ? {} : { token })
+    }
+    expect((await who('', one.token)).body['user_id']).toBe(one.userId)
+    expect((await who(other.token, one.token)).body['user_id']).toBe(other.userId)
+    expect((await who('wrong', one.token)).status).toBe(401)
+    expect((await who('', 'wrong')).status).toBe(401)
+    expect(server.logs.join()).not.toContain(one.token)
+  })
+
   it('ends with a logout', async () => {
     const { token } = await account()
     await post('/_matrix/client/v3/logout', token)

@@ -250,7 +250,7 @@ describe('an invite is refused', () => {
     }
   })
 
-  test('to a room of version 12 whose state does not hold the create event, or holds what is not of the room', async () => {
+  test('MSC4311: to a room of version 12 whose state does not hold the create event, or holds what is not of the room', async () => {
     const user = await newUser()
     const room = remoteRoom('12')
     const foreign = remoteRoom('12')

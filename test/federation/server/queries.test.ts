@@ -136,7 +136,7 @@ describe('an OpenID token', () => {
   })
 })
 
-describe('account_status', () => {
+describe('MSC3720: account_status', () => {
   const path = '/unstable/org.matrix.msc3720/account_status'
   const ofServer = async (content: JsonObject) => await remote.ask('POST', federation + path, content)
   const ofClient = async (body: JsonObject) =>

@@ -72,7 +72,7 @@ describe('event_property_contains', () => {
   })
 })
 
-describe('contains_display_name', () => {
+describe('MSC4210: contains_display_name, in rules of users', () => {
   test.each<[string | undefined, JsonValue, boolean]>([
     ['Alice', 'hello alice!', true],
     ['Alice', 'malice', false],

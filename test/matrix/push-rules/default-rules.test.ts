@@ -32,6 +32,14 @@ test('the predefined rules stand in the order of the specification', () => {
   expect([rules.content, rules.room, rules.sender]).toEqual([[], [], []])
 })
 
+test('MSC4210: the rules for mentions by name are gone, those for intentional mentions are there', () => {
+  const ids = ruleKinds.flatMap((kind) => rules[kind]).map(({ rule_id: id }) => id)
+  expect(ids).toEqual(expect.arrayContaining(['.m.rule.is_user_mention', '.m.rule.is_room_mention']))
+  for (const gone of ['.m.rule.contains_display_name', '.m.rule.contains_user_name', '.m.rule.roomnotif']) {
+    expect(ids).not.toContain(gone)
+  }
+})
+
 test('only the master rule is disabled at first', () => {
   const disabled = ruleKinds.flatMap((kind) => rules[kind]).filter((rule) => !rule.enabled)
   expect(disabled.map(({ rule_id: id }) => id)).toEqual(['.m.rule.master'])

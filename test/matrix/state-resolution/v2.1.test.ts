@@ -45,7 +45,7 @@ test('v2 leaves a room without join rules when the one who set them has left', (
   expect(lookup('m.room.join_rules', '')).toBeUndefined()
 })
 
-test('v2.1 judges old join rules by the state they were sent in, and keeps that their sender left', () => {
+test('MSC4297: v2.1 judges old join rules by the state they were sent in, and keeps that their sender left', () => {
   const { lookup, closed, left } = resetJoinRules('12')
   expect(lookup('m.room.join_rules', '')).toBe(closed)
   expect(lookup('m.room.member', alice)).toBe(left)

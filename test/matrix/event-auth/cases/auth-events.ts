@@ -115,7 +115,7 @@ export const authEventCases: readonly RuleCase[] = [
   ),
 
   passes('auth-events-room', all, 'events of the same room are cited', (v) => cite(v)),
-  fails('auth-events-room', all, 'power levels of another room give no power', (v) =>
+  fails('auth-events-room', all, 'MSC4307: power levels of another room give no power', (v) =>
     cite(v, {
       authEvents: (normal, { powerLevels }) => [
         ...normal.filter((one) => one !== powerLevels),
