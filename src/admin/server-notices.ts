@@ -11,7 +11,7 @@ import { isMatrixError, MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonBody } from '../http/json-body.ts'
 import { requireAdmin } from '../http/require-admin.ts'
-import { requireSession } from '../http/session.ts'
+import { refuseSuspended, requireSession, type Session } from '../http/session.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
 import { newUserId, parseUserId } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject } from '../matrix/json.ts'
@@ -147,4 +147,12 @@ export async function refuseNoticeRejection(
     403,
     'The invite into the room of the server’s notices cannot be rejected',
   )
+}
+
+/**
+ * Refuses what suspended users may not do in a room, unless it is that of the server's notices, where they are to be reached and
+ * may answer. 403 M_USER_SUSPENDED. Specification: "Account suspension".
+ */
+export async function refuseSuspendedIn(env: Env, session: Session, roomId: RoomId): Promise<void> {
+  if (session.suspended && (await noticeRoomOf(env, session.userId)) !== roomId) refuseSuspended(session)
 }

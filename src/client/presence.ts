@@ -6,7 +6,7 @@ import { type Env, hubStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App } from '../http/app-type.ts'
 import { jsonBody } from '../http/json-body.ts'
-import { requireSession, type Session } from '../http/session.ts'
+import { refuseSuspended, requireSession, type Session } from '../http/session.ts'
 import type { PresenceContent } from '../hub/presence.ts'
 import type { UserId } from '../matrix/event.ts'
 import { shardOf } from '../storage/users.ts'
@@ -35,6 +35,8 @@ export function presenceRoutes(app: App): void {
     requireOwnUser(c)
     const { presence, status_msg: statusMsg } = await jsonBody(c, statusBody)
     const { userId, deviceId, shard } = c.var.session
+    // The message is as much a part of what others are shown as the name is.
+    if (statusMsg) refuseSuspended(c.var.session)
     if (config(c.env).presence) {
       // An empty message is how clients remove one.
       await hubStub(c.env, shard).setPresence({

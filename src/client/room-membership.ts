@@ -13,7 +13,7 @@ import type { JsonObject } from '../matrix/json.ts'
 import { changeOthersMembership, inviteUser } from './change-membership.ts'
 import { joinRoom } from './join-room.ts'
 import { knockOnRoom } from './knock-room.ts'
-import { refuseNoticeRejection } from '../admin/server-notices.ts'
+import { refuseNoticeRejection, refuseSuspendedIn } from '../admin/server-notices.ts'
 import { leaveRoom } from './leave-room.ts'
 import { roomParam } from './own-user.ts'
 import { checkedUserId, textParam } from './path-params.ts'
@@ -91,8 +91,8 @@ interface NamedRoom {
 
 async function join(c: AppContext, find: () => NamedRoom | Promise<NamedRoom>): Promise<RoomId> {
   await limited(c)
-  refuseSuspended(c.var.session)
   const { roomId, servers } = await find()
+  await refuseSuspendedIn(c.env, c.var.session, roomId)
   const body = await jsonObject(c, { optional: true })
   checked(reasonBody, body, 'M_BAD_JSON')
   if (Object.hasOwn(body, 'third_party_signed')) {

@@ -2,10 +2,11 @@
 
 import { writeToRoom } from '../federation/write-to-room.ts'
 import * as v from 'valibot'
+import { refuseSuspendedIn } from '../admin/server-notices.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonBody, jsonObject } from '../http/json-body.ts'
 import { rateLimit } from '../http/rate-limit.ts'
-import { refuseSuspended, requireSession } from '../http/session.ts'
+import { requireSession } from '../http/session.ts'
 import type { EventDraft } from '../room/build-event.ts'
 import { delayParam, scheduleDelayed } from './delayed-events.ts'
 import { roomParam } from './own-user.ts'
@@ -23,7 +24,7 @@ export function roomSendRoutes(app: App): void {
     async (c) => {
       const type = textParam(c, 'eventType')
       // The room finds out whose event a suspended user redacts.
-      if (type !== redactionType) refuseSuspended(c.var.session)
+      if (type !== redactionType) await refuseSuspendedIn(c.env, c.var.session, roomParam(c))
       const delay = delayParam(c)
       // The same request again may come without its body.
       const content = await jsonObject(c, { optional: delay !== undefined })
