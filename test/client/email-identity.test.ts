@@ -328,6 +328,7 @@ describe('login with an address', () => {
       'an identifier',
       (email) => ({ identifier: { type: 'm.id.thirdparty', medium: 'email', address: email } }),
     ],
+    ['an identifier without its type', (email) => ({ identifier: { medium: 'email', address: email } })],
     ['the old fields', (email) => ({ medium: 'email', address: email })],
   ])('by %s', async (_, identification) => {
     const { userId } = await registered()
@@ -357,6 +358,7 @@ describe('login with an address', () => {
     ['no address', { identifier: { type: 'm.id.thirdparty', medium: 'email' } }, 400, 'M_MISSING_PARAM'],
     ['a phone number', { identifier: { type: 'm.id.phone', country: 'GB', phone: '1' } }, 403, 'M_FORBIDDEN'],
     ['a number as address', { medium: 'msisdn', address: '4912345' }, 403, 'M_FORBIDDEN'],
+    ['an identifier of no type', { identifier: { user: 'a' } }, 400, 'M_UNKNOWN'],
     ['an unknown type', { identifier: { type: 'm.id.other' } }, 400, 'M_UNKNOWN'],
   ])('is refused with %s', async (_, identification, status, errcode) => {
     expect(await login(identification)).toEqual(refusal(status, errcode))

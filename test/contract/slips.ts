@@ -103,6 +103,13 @@ export const slips: readonly Slip[] = [
     reason: 'A PDU that is wrong does not make the transaction fail that it came in.',
   },
   {
+    operations: [`POST ${client}/login`],
+    part: 'request body',
+    pointer: '/identifier',
+    rule: 'required type',
+    reason: 'The text’s own example of a login with an address has no type in its identifier.',
+  },
+  {
     operations: [
       `POST ${client}/createRoom`,
       `POST ${client}/join/{roomIdOrAlias}`,
