@@ -3,6 +3,8 @@
 
 import * as v from 'valibot'
 import { type Env, roomStub } from '../env.ts'
+import { MatrixError } from '../errors.ts'
+import { claimInvite } from '../federation/bound-invites.ts'
 import { writeToRoom } from '../federation/write-to-room.ts'
 import type { AppContext } from '../http/app-type.ts'
 import { checked } from '../http/json-body.ts'
@@ -11,9 +13,10 @@ import { lookUp } from '../identity/look-up.ts'
 import { type InviteToStore, storeInvite, type StoredInvite } from '../identity/store-invite.ts'
 import { type ThirdPartyIdentifier, thirdPartyIdentifier } from '../identity/third-party-identifier.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
-import type { JsonObject } from '../matrix/json.ts'
+import { type JsonObject, type JsonValue, objectProperty } from '../matrix/json.ts'
 import { inviteUser } from './change-membership.ts'
 import { identityAccessToken, limitIdentityRequests } from './identity-requests.ts'
+import { checkedUserId } from './path-params.ts'
 
 const invite3pid = v.looseObject({ id_server: v.string(), medium: v.string(), address: v.string() })
 
@@ -114,4 +117,34 @@ export async function inviteThirdParty(
     }
     await writeToRoom(c.env, roomId, (room) => room.sendEvent({ draft }))
   }
+}
+
+const joinBody = v.looseObject({
+  third_party_signed: v.looseObject({
+    sender: v.string(),
+    mxid: v.string(),
+    token: v.string(),
+    signatures: v.record(v.string(), v.record(v.string(), v.string())),
+  }),
+})
+
+/**
+ * What `third_party_signed` says on joining: that the user is the one whom an invite of an address was for. They are invited then, by
+ * whoever invited the address. M_MISSING_PARAM, M_INVALID_PARAM; otherwise as `claimInvite`.
+ */
+export async function claimThirdPartyInvite(
+  c: AppContext,
+  roomId: RoomId,
+  body: { readonly third_party_signed: JsonValue },
+): Promise<void> {
+  const { third_party_signed: proof } = checked(joinBody, body, 'M_INVALID_PARAM')
+  const { userId } = c.var.session
+  const sender = checkedUserId('third_party_signed.sender', proof.sender)
+  if (proof.mxid !== userId) throw new MatrixError('M_FORBIDDEN', 403, 'The invite is of another user')
+  // All of it is signed, whatever else it says.
+  await claimInvite(c.env, userId, {
+    roomId,
+    sender,
+    signed: objectProperty(body, 'third_party_signed') ?? {},
+  })
 }

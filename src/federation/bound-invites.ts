@@ -5,10 +5,11 @@ import { writeToRoom } from './write-to-room.ts'
 import { existingMembers, refuseBlocked } from '../client/invitees.ts'
 import type { Env } from '../env.ts'
 import { isMatrixError, MatrixError } from '../errors.ts'
+import { requireValidKey } from '../identity/key-validity.ts'
 import { errorMessage, log } from '../log.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
 import { parseRoomId, parseUserId, serverNameOf } from '../matrix/identifiers.ts'
-import type { JsonObject } from '../matrix/json.ts'
+import { type JsonObject, stringProperty } from '../matrix/json.ts'
 import { config } from '../config.ts'
 import type { LocalMember } from '../storage/local-members.ts'
 import { federationRequest } from './client/request.ts'
@@ -26,9 +27,9 @@ export interface BoundInvite {
   }
 }
 
-interface CheckedInvite {
+/** An invite of a third party, and what proves that a user is the one. */
+export interface ProvenInvite {
   readonly roomId: RoomId
-  readonly token: string
   readonly sender: UserId
   readonly signed: JsonObject
 }
@@ -61,7 +62,7 @@ export async function acceptBoundInvites(
   if (passing) throw passing
 }
 
-function checkedInvite(userId: UserId, { mxid, room_id, sender, signed }: BoundInvite): CheckedInvite {
+function checkedInvite(userId: UserId, { mxid, room_id, sender, signed }: BoundInvite): ProvenInvite {
   const roomId = parseRoomId(room_id)
   const inviter = parseUserId(sender)
   if (roomId === undefined) throw invalid('room_id is not a room id')
@@ -71,22 +72,28 @@ function checkedInvite(userId: UserId, { mxid, room_id, sender, signed }: BoundI
     throw invalid('it is not signed')
   }
   // With whatever else it says: all of it is signed.
-  return { roomId, token: signed.token, sender: inviter, signed: { ...signed } }
+  return { roomId, sender: inviter, signed: { ...signed } }
 }
 
-function unlike(invites: readonly CheckedInvite[]): CheckedInvite[] {
-  return [...new Map(invites.map((invite) => [`${invite.roomId} ${invite.token}`, invite])).values()]
+function unlike(invites: readonly ProvenInvite[]): ProvenInvite[] {
+  const key = ({ roomId, signed }: ProvenInvite) => `${roomId} ${stringProperty(signed, 'token')}`
+  return [...new Map(invites.map((invite) => [key(invite), invite])).values()]
+}
+
+/**
+ * Has a user invited who says that an invite is theirs. M_FORBIDDEN where the proof does not hold, its key has been revoked, or the
+ * invite was used before; M_NOT_FOUND, 502 and 504 where the server that could tell does not know the room or does not answer.
+ */
+export async function claimInvite(env: Env, userId: UserId, invite: ProvenInvite): Promise<void> {
+  const [member] = await existingMembers(env, [userId])
+  if (member) await exchange(env, member, invite)
 }
 
 /** What went wrong, if anything did. */
-async function accept(
-  env: Env,
-  member: LocalMember,
-  invite: CheckedInvite,
-): Promise<MatrixError | undefined> {
+async function accept(env: Env, member: LocalMember, invite: ProvenInvite): Promise<MatrixError | undefined> {
   try {
     await refuseBlocked(env, member, invite.sender)
-    if (!(await inviteHere(env, member, invite))) await askInviter(env, member.userId, invite)
+    await exchange(env, member, invite)
     return undefined
   } catch (error) {
     const { userId } = member
@@ -96,11 +103,16 @@ async function accept(
   }
 }
 
+async function exchange(env: Env, member: LocalMember, invite: ProvenInvite): Promise<void> {
+  await requireValidKey(env, invite.roomId, member.userId, invite.signed)
+  if (!(await inviteHere(env, member, invite))) await askInviter(env, member.userId, invite)
+}
+
 /** False where this server is not in the room. */
 async function inviteHere(
   env: Env,
   { userId, shard, profile }: LocalMember,
-  { roomId, sender, signed }: CheckedInvite,
+  { roomId, sender, signed }: ProvenInvite,
 ): Promise<boolean> {
   const exchange = {
     action: 'exchange',
@@ -113,11 +125,7 @@ async function inviteHere(
   return 'eventId' in answer
 }
 
-async function askInviter(
-  env: Env,
-  userId: UserId,
-  { roomId, sender, signed }: CheckedInvite,
-): Promise<void> {
+async function askInviter(env: Env, userId: UserId, { roomId, sender, signed }: ProvenInvite): Promise<void> {
   const destination = serverNameOf(sender)
   if (destination === config(env).serverName) {
     throw new MatrixError('M_NOT_FOUND', 404, 'This server is not in that room')

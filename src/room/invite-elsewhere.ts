@@ -50,7 +50,7 @@ export function buildInvite(
   if (thirdParty) {
     const standing = exchangeable(room, target, thirdParty)
     if ('present' in standing) return standing
-    others['third_party_invite'] = standing.invite
+    Object.assign(others, standing.more, { third_party_invite: standing.invite })
   } else {
     // Whoever invited a third party may have left since.
     requireJoined(room, sender)

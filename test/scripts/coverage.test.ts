@@ -32,7 +32,7 @@ test('each endpoint is listed once', () => {
 
 // A state key that is empty can be left out, with its slash; the fallback page posts to itself; old servers name the key
 // they ask for, and hand joins and leaves over in the first version of these endpoints; clients end the push rules with
-// a slash, and older ones name their device when they upload keys.
+// a slash, and older ones name their device when they upload keys; identity servers post what others would put.
 const otherForms = new RegExp(
   [
     '/rooms/:roomId/state/:eventType/?$',
@@ -40,6 +40,7 @@ const otherForms = new RegExp(
     '/key/v2/server/:keyId$',
     '/federation/v1/send_(join|leave)/:roomId/:eventId$',
     '/pushrules/(global/)?$',
+    '/federation/v1/3pid/onbind$',
     '/keys/upload/:deviceId$',
   ].join('|'),
 )

@@ -8,8 +8,10 @@ import { roomParam } from '../../client/own-user.ts'
 import { checkedUserId, isLocal } from '../../client/path-params.ts'
 import { roomStub } from '../../env.ts'
 import { MatrixError } from '../../errors.ts'
+import type { AppContext } from '../../http/app-type.ts'
 import { checked, jsonBody } from '../../http/json-body.ts'
 import { clientAddress, rateLimit } from '../../http/rate-limit.ts'
+import { requireValidKey } from '../../identity/key-validity.ts'
 import { serverNameOf } from '../../matrix/identifiers.ts'
 import { objectProperty } from '../../matrix/json.ts'
 import { acceptBoundInvites } from '../bound-invites.ts'
@@ -67,6 +69,8 @@ export function thirdPartyInviteRoutes(router: FederationRouter): void {
     if (!isLocal(c.env, sender)) throw invalid('sender is no user of this server')
     await roomStub(c.env, roomId).requireAllowed(origin)
     const invite = objectProperty(objectProperty(content, 'content'), 'third_party_invite') ?? {}
+    // Whoever lets somebody in by an invite asks whether its key still counts.
+    await requireValidKey(c.env, roomId, target, objectProperty(invite, 'signed') ?? {})
     // Nothing of the content but the proof, which the rules of the room judge, is theirs to say.
     await inviteRemoteUser(c.env, { roomId, sender, target, content: { third_party_invite: invite } })
     return c.json({})
@@ -75,14 +79,18 @@ export function thirdPartyInviteRoutes(router: FederationRouter): void {
   // https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv13pidonbind
   // Anyone may say that somebody owns an address: an identity server is no server of the federation. What counts is the proof
   // in each invite, which the room judges by the keys that were put there when the address was invited.
-  router.openRoute('PUT', '/_matrix/federation/v1/3pid/onbind', async (c) => {
-    await rateLimit(c.env, c.env.LOGIN_LIMIT, `onbind:${clientAddress(c) ?? 'local'}`)
-    const body = await jsonBody(c, binding)
-    const userId = checkedUserId('mxid', body.mxid)
-    if (!isLocal(c.env, userId)) throw invalid('mxid is no user of this server')
-    await acceptBoundInvites(c.env, userId, body.invites)
-    return c.json({})
-  })
+  router.openRoute('PUT', '/_matrix/federation/v1/3pid/onbind', onbind)
+  // The identity service API speaks of a POST, as identity servers do.
+  router.openRoute('POST', '/_matrix/federation/v1/3pid/onbind', onbind)
+}
+
+async function onbind(c: AppContext): Promise<Response> {
+  await rateLimit(c.env, c.env.LOGIN_LIMIT, `onbind:${clientAddress(c) ?? 'local'}`)
+  const body = await jsonBody(c, binding)
+  const userId = checkedUserId('mxid', body.mxid)
+  if (!isLocal(c.env, userId)) throw invalid('mxid is no user of this server')
+  await acceptBoundInvites(c.env, userId, body.invites)
+  return c.json({})
 }
 
 function invalid(reason: string): MatrixError {

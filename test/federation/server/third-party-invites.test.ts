@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { encodeBase64 } from '../../../src/matrix/base64.ts'
 import { countersignEvent } from '../../../src/matrix/event-signature.ts'
 import type { JsonObject } from '../../../src/matrix/json.ts'
@@ -11,34 +11,38 @@ import {
   signedRequest,
   startFakeHomeserver,
 } from '../../support/fake-homeserver.ts'
+import { type FakeIdentityServer, startFakeIdentityServer } from '../../support/fake-identity-server.ts'
 import { type FederatedServer, startFederatedServer } from '../../support/federated-server.ts'
 import { newClient, refusal, type RoomClient } from '../../support/room-client.ts'
 
 const authority = makeAuthority()
-const identityKey = fakeKey('ed25519:identity')
+let identity: FakeIdentityServer
 let server: FederatedServer
 let second: FederatedServer
 let remote: FakeHomeserver
 let alice: RoomClient
 beforeAll(async () => {
-  ;[server, second, remote] = await Promise.all([
+  ;[identity, server, second, remote] = await Promise.all([
+    startFakeIdentityServer(authority),
     startFederatedServer(authority, 'hearth.test'),
     startFederatedServer(authority, 'second.test'),
     startFakeHomeserver(authority, 'remote.test'),
   ])
   alice = await newClient(server, 'alice')
 })
+beforeEach(() => identity.reset())
 afterAll(async () => {
-  await Promise.all([remote.stop(), server.stop(), second.stop()])
+  await Promise.all([identity.stop(), remote.stop(), server.stop(), second.stop()])
 })
 
 /** A room with an invite of an e-mail address, whose token is `t`. */
-async function roomWithInvite(options: JsonObject = {}) {
+async function roomWithInvite(options: JsonObject = {}, more: JsonObject = {}) {
   const roomId = await alice.createRoom({ room_version: '10', ...options })
   const content = {
     display_name: 'b...',
-    key_validity_url: 'https://identity.test/valid',
-    public_key: encodeBase64(identityKey.key.publicKey),
+    key_validity_url: validityUrl(),
+    public_key: encodeBase64(identity.longTerm.key.publicKey),
+    ...more,
   }
   expect((await alice.setState(roomId, 'm.room.third_party_invite', content, 't')).status).toBe(200)
   return roomId
@@ -46,7 +50,9 @@ async function roomWithInvite(options: JsonObject = {}) {
 
 const bob = () => `@bob:${remote.serverName}`
 
-function proof(mxid: string, token = 't', key = identityKey): JsonObject {
+const validityUrl = () => `https://${identity.name}/_matrix/identity/v2/pubkey/isvalid`
+
+function proof(mxid: string, token = 't', key = identity.longTerm): JsonObject {
   return signJson({ mxid, token }, 'identity.test', key.keyId, key.key)
 }
 
