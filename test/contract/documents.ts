@@ -31,6 +31,11 @@ export function document(file: string): JsonObject {
   return read
 }
 
+/** The same, or undefined if there is none of this name. */
+export function documentIfAny(file: string): JsonObject | undefined {
+  return documents.has(file) || existsSync(join(specFolder, file)) ? document(file) : undefined
+}
+
 /** What a `$ref` points at, or the value itself when it is none. */
 export function resolved(value: JsonValue | undefined): JsonObject | undefined {
   if (!isJsonObject(value)) return undefined

@@ -19,6 +19,7 @@ function violations(changes: Partial<Exchange>): string[] {
     status: 200,
     headers: new Headers(json),
     body: '{"event_id":"$a"}',
+    askedByUs: false,
     answeredByUs: true,
     ...changes,
   })
@@ -100,6 +101,31 @@ describe.runIf(documentsAreHere)('the contract test', () => {
       violations({ method: 'GET', target, headers: new Headers(fields), body: undefined })
     expect(download(headers)).toEqual([])
     expect(download({ 'Content-Type': 'image/png' })).toEqual(['answer 200: /Content-Disposition required'])
+  })
+
+  test('holds events that the server makes against their types', () => {
+    const sync = (event: JsonValue) =>
+      get('/_matrix/client/v3/sync', { next_batch: 'a', presence: { events: [event] } })
+    const presence = { type: 'm.presence', sender: '@a:b', content: { presence: 'online' } }
+    expect(sync(presence)).toEqual([])
+    expect(sync({ ...presence, content: { presence: 'gone' } })).toEqual([
+      'answer 200: /presence/events/0/content/presence enum',
+    ])
+    expect(sync({ ...presence, type: 'm.something', content: {} })).toEqual([])
+  })
+
+  test('holds EDUs that the server sends against their types', () => {
+    const edu = { edu_type: 'm.typing', content: { room_id: '!a:b', user_id: '@a:b' } }
+    const transaction = { origin: 'b', origin_server_ts: 1, pdus: [], edus: [edu] }
+    const sent = (askedByUs: boolean) =>
+      violations({
+        target: '/_matrix/federation/v1/send/1',
+        requestBody: JSON.stringify(transaction),
+        body: '{"pdus":{}}',
+        askedByUs,
+      })
+    expect(sent(true)).toEqual(['request body: /edus/0/content required typing'])
+    expect(sent(false)).toEqual([])
   })
 
   test('looks at what our servers ask others, not at what made-up servers answer', () => {

@@ -10,6 +10,7 @@ import {
   stringProperty,
 } from '../../src/matrix/json.ts'
 import { resolved } from './documents.ts'
+import { eduMismatches, eventMismatches } from './events.ts'
 import { type MatchedOperation, type Operation, operationOf, type Parameter } from './operations.ts'
 import { type Mismatch, mismatches } from './schemas.ts'
 
@@ -24,6 +25,8 @@ export interface Exchange {
   readonly headers: Headers
   /** Undefined where it is no JSON, or too much of it to be looked at. */
   readonly body: string | undefined
+  /** Whether a server of ours has asked, not a test. */
+  readonly askedByUs: boolean
   /** Whether the answer is of a server of ours, not of one that a test makes up. */
   readonly answeredByUs: boolean
 }
@@ -52,7 +55,7 @@ export function check(exchange: Exchange): Checked {
   const accepted = exchange.status >= 200 && exchange.status < 300
   const of = (part: string) => (found: Mismatch) => ({ operation: name, part, ...found })
   const violations = [
-    ...(matched && accepted
+    ...(matched && (accepted || exchange.askedByUs)
       ? requestMismatches(matched, query, exchange).map(([part, m]) => of(part)(m))
       : []),
     ...(exchange.answeredByUs
@@ -65,7 +68,7 @@ export function check(exchange: Exchange): Checked {
 function requestMismatches(
   { operation, pathParameters }: MatchedOperation,
   query: URLSearchParams,
-  { requestBody, requestHeaders }: Exchange,
+  { requestBody, requestHeaders, askedByUs }: Exchange,
 ): [string, Mismatch][] {
   const found = operation.parameters.flatMap((parameter): [string, Mismatch][] => {
     const value = parameterValue(parameter, pathParameters, query, requestHeaders)
@@ -73,7 +76,10 @@ function requestMismatches(
   })
   return [
     ...found,
-    ...bodyMismatches(operation, requestBody).map((one): [string, Mismatch] => ['request body', one]),
+    ...bodyMismatches(operation, requestBody, askedByUs).map((one): [string, Mismatch] => [
+      'request body',
+      one,
+    ]),
   ]
 }
 
@@ -107,7 +113,11 @@ function parameterMismatches(
   return required ? [{ pointer: `/${name}`, rule: 'required', message: 'is missing', found: undefined }] : []
 }
 
-function bodyMismatches({ requestBody }: Operation, text: string | undefined): Mismatch[] {
+function bodyMismatches(
+  { requestBody }: Operation,
+  text: string | undefined,
+  askedByUs: boolean,
+): Mismatch[] {
   const schema = jsonSchema(requestBody)
   if (!schema || text === undefined) return []
   if (text === '') {
@@ -116,7 +126,8 @@ function bodyMismatches({ requestBody }: Operation, text: string | undefined): M
       : []
   }
   const value = parsed(text)
-  return value === undefined ? [notJson(text)] : mismatches(schema, value)
+  if (value === undefined) return [notJson(text)]
+  return [...mismatches(schema, value), ...(askedByUs ? eduMismatches(value) : [])]
 }
 
 function answerMismatches(operation: Operation | undefined, path: string, exchange: Exchange): Mismatch[] {
@@ -129,7 +140,8 @@ function answerMismatches(operation: Operation | undefined, path: string, exchan
   if (!response) {
     return [{ pointer: '', rule: 'status', message: 'is no status of this endpoint', found: status }]
   }
-  return [...headerMismatches(response, headers), ...contentMismatches(response, exchange)]
+  const isForClients = path.startsWith('/_matrix/client/')
+  return [...headerMismatches(response, headers), ...contentMismatches(response, exchange, isForClients)]
 }
 
 function isConditional(headers: Headers): boolean {
@@ -145,7 +157,11 @@ function headerMismatches(response: JsonObject, headers: Headers): Mismatch[] {
   })
 }
 
-function contentMismatches(response: JsonObject, { headers, body }: Exchange): Mismatch[] {
+function contentMismatches(
+  response: JsonObject,
+  { headers, body }: Exchange,
+  isForClients: boolean,
+): Mismatch[] {
   const types = Object.keys(objectProperty(response, 'content') ?? {})
   if (types.length === 0) return []
   const type = headers.get('Content-Type') ?? ''
@@ -157,7 +173,8 @@ function contentMismatches(response: JsonObject, { headers, body }: Exchange): M
   const schema = jsonSchema(response)
   if (!schema || body === undefined) return []
   const value = parsed(body)
-  return value === undefined ? [notJson(body)] : mismatches(schema, value)
+  if (value === undefined) return [notJson(body)]
+  return [...mismatches(schema, value), ...(isForClients ? eventMismatches(value) : [])]
 }
 
 function errorMismatches(

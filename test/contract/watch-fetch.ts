@@ -29,6 +29,7 @@ export function watchFetch(): void {
       status: response.status,
       headers: response.headers,
       body,
+      askedByUs: false,
       answeredByUs: true,
     })
     return response

@@ -39,6 +39,7 @@ function watched(transport: NodeHandler): NodeHandler {
         status,
         headers: answer.headers,
         body: isJson(answer.headers) ? Buffer.concat(answer.chunks).toString() : undefined,
+        askedByUs: true,
         answeredByUs: ours.has(String(headers['x-hearth-destination'])),
       })
     })
