@@ -18,7 +18,7 @@ import { leaveRoom } from './leave-room.ts'
 import { roomParam } from './own-user.ts'
 import { checkedUserId, textParam } from './path-params.ts'
 import { resolveAlias } from './resolve-alias.ts'
-import { inviteThirdParty } from './third-party-invite.ts'
+import { claimThirdPartyInvite, inviteThirdParty } from './third-party-invite.ts'
 
 const reasonBody = v.looseObject({ reason: v.optional(v.string()) })
 const targetBody = v.looseObject({ ...reasonBody.entries, user_id: v.string() })
@@ -95,15 +95,11 @@ async function join(c: AppContext, find: () => NamedRoom | Promise<NamedRoom>): 
   await refuseSuspendedIn(c.env, c.var.session, roomId)
   const body = await jsonObject(c, { optional: true })
   checked(reasonBody, body, 'M_BAD_JSON')
-  if (Object.hasOwn(body, 'third_party_signed')) {
-    throw new MatrixError(
-      'M_THREEPID_DENIED',
-      403,
-      'third_party_signed: third-party invites are not supported',
-    )
-  }
+  const { third_party_signed: signed, ...content } = body
+  // An invite to an address comes first: to join is to accept the one it becomes.
+  if (signed !== undefined) await claimThirdPartyInvite(c, roomId, { third_party_signed: signed })
   // Whatever else a client says on joining becomes part of its member event.
-  await joinRoom(c, roomId, body, servers)
+  await joinRoom(c, roomId, content, servers)
   return roomId
 }
 
