@@ -119,7 +119,9 @@ async function limited(c: AppContext): Promise<void> {
 /** The room a path names by its id or an alias, with the servers that the client names. Since v1.12 these are `via`. */
 async function roomOrAlias(c: AppContext): Promise<NamedRoom> {
   const text = textParam(c, 'roomIdOrAlias')
-  const named = [...(c.req.queries('via') ?? []), ...(c.req.queries('server_name') ?? [])]
+  // Where there is any of them, the former `server_name` does not count.
+  const via = [...(c.req.queries('via') ?? []), ...(c.req.queries('org.matrix.msc4156.via') ?? [])]
+  const named = via.length > 0 ? via : (c.req.queries('server_name') ?? [])
   const alias = parseRoomAlias(text)
   if (alias !== undefined) {
     const { roomId, servers } = await resolveAlias(c.env, alias)

@@ -1,0 +1,147 @@
+// What clients ask of users and rooms of other servers: profiles, account statuses, and through whom a room is joined.
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { makeAuthority } from '../support/certificates.ts'
+import { type FakeHomeserver, startFakeHomeserver } from '../support/fake-homeserver.ts'
+import { type FederatedServer, startFederatedServer } from '../support/federated-server.ts'
+import { newClient, refusal, type RoomClient } from '../support/room-client.ts'
+
+const authority = makeAuthority()
+let one: FederatedServer
+let two: FederatedServer
+let fake: FakeHomeserver
+let alice: RoomClient
+let bob: RoomClient
+beforeAll(async () => {
+  ;[one, two, fake] = await Promise.all([
+    startFederatedServer(authority, 'one.test'),
+    startFederatedServer(authority, 'two.test'),
+    startFakeHomeserver(authority, 'fake.test'),
+  ])
+  alice = await newClient(one, 'alice')
+  bob = await newClient(two, 'bob')
+})
+afterAll(async () => {
+  await fake.stop()
+  await Promise.all([one.stop(), two.stop()])
+})
+
+describe('the profile of a user of another server', () => {
+  const of = (userId: string, key = '') =>
+    alice.call('GET', `/profile/${encodeURIComponent(userId)}${key && `/${key}`}`)
+
+  it('MSC4133: has all fields, each to be asked for by its name, null among their values', async () => {
+    const fields = { displayname: 'Bob', 'm.tz': 'Asia/Tokyo', 'org.example.none': null }
+    for (const [key, value] of Object.entries(fields)) {
+      await bob.done('PUT', `/profile/${bob.userId}/${key}`, { [key]: value })
+    }
+    expect(await of(bob.userId)).toMatchObject({ status: 200, body: fields })
+    expect((await of(bob.userId, 'm.tz')).body).toEqual({ 'm.tz': 'Asia/Tokyo' })
+    expect((await of(bob.userId, 'org.example.none')).body).toEqual({ 'org.example.none': null })
+    expect(await of(bob.userId, 'org.example.other')).toEqual(refusal(404, 'M_NOT_FOUND'))
+  })
+
+  it('MSC4133: is kept for a while, which is no day', async () => {
+    const user = `@kept:${fake.serverName}`
+    fake.answer('/_matrix/federation/v1/query/profile', () => ({ displayname: 'Kept', avatar_url: null }))
+    const asked = () => fake.requests.filter((request) => request.includes('%40kept')).length
+    expect((await of(user)).body).toEqual({ displayname: 'Kept' })
+    expect((await of(user, 'displayname')).body).toEqual({ displayname: 'Kept' })
+    expect(asked()).toBe(1)
+  })
+
+  it('MSC4170: is asked of that server, whose refusal is passed on', async () => {
+    const user = (name: string) => `@${name}:${fake.serverName}`
+    const path = '/_matrix/federation/v1/query/profile'
+    fake.answer(path, () => ({ errcode: 'M_FORBIDDEN', error: 'No' }), 403)
+    expect(await of(user('shy'))).toEqual(refusal(403, 'M_FORBIDDEN'))
+    fake.answer(path, () => ({ errcode: 'M_NOT_FOUND', error: 'No' }), 404)
+    expect(await of(user('nobody'))).toEqual(refusal(404, 'M_NOT_FOUND'))
+    expect(await of(`@nobody:${two.serverName}`)).toEqual(refusal(404, 'M_NOT_FOUND'))
+  })
+})
+
+describe('MSC3720: the account status of users of other servers', () => {
+  const unstable = 'unstable/org.matrix.msc3720/account_status'
+  const ask = (userIds: string[]) =>
+    one.request('POST', `/_matrix/client/${unstable}`, { token: alice.token, body: { user_ids: userIds } })
+
+  it('is what these say of their own users, and of nobody else', async () => {
+    const [eve, mallory] = [`@eve:${fake.serverName}`, `@mallory:${fake.serverName}`]
+    fake.answer(`/_matrix/federation/${unstable}`, () => ({
+      account_statuses: {
+        [eve]: { exists: true, deactivated: true },
+        // None of its business, and in no form.
+        [alice.userId]: { exists: false },
+        [bob.userId]: { exists: false },
+        [mallory]: { exists: 'yes' },
+      },
+      failures: [],
+    }))
+    const asked = [alice.userId, bob.userId, `@nobody:${two.serverName}`, eve, mallory, '@x:gone.test']
+    const { status, body } = await ask(asked)
+    expect(status).toBe(200)
+    expect(body).toEqual({
+      account_statuses: {
+        [alice.userId]: { exists: true, deactivated: false },
+        [bob.userId]: { exists: true, deactivated: false },
+        [`@nobody:${two.serverName}`]: { exists: false },
+        [eve]: { exists: true, deactivated: true },
+      },
+      failures: [mallory, '@x:gone.test'],
+    })
+  })
+
+  it('is open where their server refuses to tell', async () => {
+    const frank = `@frank:${fake.serverName}`
+    fake.answer(`/_matrix/federation/${unstable}`, () => ({ errcode: 'M_FORBIDDEN', error: 'No' }), 403)
+    expect((await ask([frank])).body).toEqual({ account_statuses: {}, failures: [frank] })
+  })
+})
+
+describe('a room of another server is joined', () => {
+  const query = (parameters: [string, string][]) => new URLSearchParams(parameters).toString()
+
+  it.each(['via', 'org.matrix.msc4156.via'])(
+    'MSC4156: through servers that are named as %s',
+    async (name) => {
+      const carol = await newClient(one, `carol-${name.length}`)
+      const roomId = await bob.createRoom({ preset: 'public_chat' })
+      const both: [string, string][] = [
+        [name, 'gone.test'],
+        [name, two.serverName],
+      ]
+      const answer = await carol.call('POST', `/join/${encodeURIComponent(roomId)}?${query(both)}`, {})
+      expect(answer).toMatchObject({ status: 200, body: { room_id: roomId } })
+    },
+  )
+
+  it('MSC4156: through those alone, where there are others under the former name', async () => {
+    const dave = await newClient(one, 'dave')
+    const [roomId, other] = [
+      await bob.createRoom({ preset: 'public_chat' }),
+      await bob.createRoom({
+        initial_state: [{ type: 'm.room.join_rules', content: { join_rule: 'knock' } }],
+      }),
+    ]
+    const mixed = query([
+      ['via', fake.serverName],
+      ['server_name', two.serverName],
+    ])
+    const joining = await dave.call('POST', `/join/${encodeURIComponent(roomId)}?${mixed}`, {})
+    expect(joining.status).not.toBe(200)
+    expect(fake.requests.some((request) => request.includes(`make_join/${encodeURIComponent(roomId)}`))).toBe(
+      true,
+    )
+    const knocking = await dave.call('POST', `/knock/${encodeURIComponent(other)}?${mixed}`, {})
+    expect(knocking.status).not.toBe(200)
+  })
+
+  it('MSC4213: through those of the former name where there is nothing else', async () => {
+    const erin = await newClient(one, 'erin')
+    const roomId = await bob.createRoom({ preset: 'public_chat' })
+    const former = query([['server_name', two.serverName]])
+    const answer = await erin.call('POST', `/join/${encodeURIComponent(roomId)}?${former}`, {})
+    expect(answer).toMatchObject({ status: 200, body: { room_id: roomId } })
+  })
+})
