@@ -63,10 +63,14 @@ async function submitted(c: AppContext, stage: Stage, session: InteractiveAuthSe
     const attempt = await attemptStage(c.env, session, stage, await authData(c, stage, session))
     await keepInteractiveAuth(c.env, attempt.session)
     const { outcome } = attempt
-    return outcome.ok ? await donePage(c) : await formPage(c, stage, attempt.session, outcome.error)
+    if (outcome.ok) return await donePage(c)
+    // What is not done yet is no mistake.
+    const role = outcome.errcode === 'M_UNAUTHORIZED' ? 'status' : 'alert'
+    return await formPage(c, stage, attempt.session, { text: outcome.error, role, status: 401 })
   } catch (error) {
     if (!isMatrixError(error)) throw error
-    return await formPage(c, stage, session, error.message, error.status as ContentfulStatusCode)
+    const status = error.status as ContentfulStatusCode
+    return await formPage(c, stage, session, { text: error.message, role: 'alert', status })
   }
 }
 
@@ -82,22 +86,28 @@ async function authData(c: AppContext, stage: Stage, session: InteractiveAuthSes
   return auth
 }
 
+/** What came of the last try. */
+interface Message {
+  readonly text: string
+  readonly role: 'alert' | 'status'
+  readonly status: ContentfulStatusCode
+}
+
 async function formPage(
   c: AppContext,
   stage: Stage,
   session: InteractiveAuthSession,
-  error?: string,
-  status: ContentfulStatusCode = error === undefined ? 200 : 401,
+  message?: Message,
 ): Promise<Response> {
   const { title, content, button = 'Continue', sources } = authStage(stage).page
   const languages = acceptedLanguages(c.req.header('Accept-Language'))
   return await showPage(c, {
     title,
-    status,
+    status: message?.status ?? 200,
     ...(sources && { sources: sources(c.env) }),
     content: (nonce) =>
       html`<form method="post">
-        ${error === undefined ? '' : html`<p role="alert">${error}</p>`}
+        ${message === undefined ? '' : html`<p role="${message.role}">${message.text}</p>`}
         ${content({ env: c.env, session, nonce, languages })}
         <button>${button}</button>
       </form>`,

@@ -56,7 +56,7 @@ it('Turnstile has its widget on the page', async () => {
     `${widget}api.js`,
     'text/javascript',
     `const place = document.querySelector('.cf-turnstile')
-     place.innerHTML = '<div style="width: 300px; height: 65px"><iframe title="captcha"></iframe><input type="hidden" name="cf-turnstile-response"></div>'
+     place.innerHTML = '<div style="width: 300px; height: 65px"><iframe title="captcha" style="width: 100%; height: 100%"></iframe><input type="hidden" name="cf-turnstile-response"></div>'
      place.querySelector('iframe').src = '${widget}frame?' + place.dataset.sitekey
      window.addEventListener('message', ({ data }) => { place.querySelector('input').value = data })`,
   )
