@@ -90,7 +90,7 @@ describe('binding an identifier', () => {
     ['no such session', failure(404, 'M_NO_VALID_SESSION'), 404, 'M_NO_VALID_SESSION'],
     ['a session not validated', failure(400, 'M_SESSION_NOT_VALIDATED'), 400, 'M_SESSION_NOT_VALIDATED'],
     ['a session that is over', failure(400, 'M_SESSION_EXPIRED'), 400, 'M_SESSION_EXPIRED'],
-    ['an errcode of its own', failure(418, 'ORG.EXAMPLE.TEAPOT'), 418, 'M_UNKNOWN'],
+    ['an errcode of its own', failure(400, 'ORG.EXAMPLE.OTHER'), 400, 'M_UNKNOWN'],
     ['what would end the session here', failure(401, 'M_UNKNOWN_TOKEN'), 401, 'M_UNAUTHORIZED'],
     ['a lock that is not ours', failure(403, 'M_USER_LOCKED'), 403, 'M_UNKNOWN'],
     ['a fault of its own', failure(500, 'M_UNKNOWN'), 502, 'M_UNKNOWN'],

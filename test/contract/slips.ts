@@ -110,7 +110,17 @@ export const slips: readonly Slip[] = [
     reason: 'The text’s own example of a login with an address has no type in its identifier.',
   },
   {
+    operations: [`POST ${client}/rooms/{roomId}/invite`],
+    part: 'request body',
+    pointer: '',
+    rule: 'required user_id',
+    reason: 'The form that names an address instead has a document of its own.',
+  },
+  ...['answer 502', 'answer 504'].map((part) => ({
     operations: [
+      `POST ${client}/account/3pid`,
+      `POST ${client}/account/3pid/bind`,
+      `POST ${client}/account/3pid/unbind`,
       `POST ${client}/createRoom`,
       `POST ${client}/join/{roomIdOrAlias}`,
       `POST ${client}/knock/{roomIdOrAlias}`,
@@ -118,13 +128,15 @@ export const slips: readonly Slip[] = [
       `GET ${client}/profile/{userId}`,
       `GET ${client}/publicRooms`,
       `GET ${client}/directory/room/{roomAlias}`,
+      `PUT ${federation}/v1/3pid/onbind`,
+      `PUT ${federation}/v1/exchange_third_party_invite/{roomId}`,
     ],
-    part: 'answer 502',
+    part,
     pointer: '',
     rule: 'status',
     reason:
       'No document says what is answered when another server, which has to be asked, cannot be reached.',
-  },
+  })),
 ]
 
 // Proposals that give an operation another answer than its document.
