@@ -10,6 +10,7 @@ import { optionalFullSession } from '../http/session.ts'
 import { identityServerName } from '../identity/identity-server.ts'
 import { unbindUser } from '../identity/unbind-user.ts'
 import { log } from '../log.ts'
+import { threepidsOf } from '../storage/threepids.ts'
 import { deactivateUser } from '../storage/users.ts'
 import { authenticatedUser } from './authenticated-user.ts'
 import { leaveAllRooms } from './leave-all-rooms.ts'
@@ -31,6 +32,7 @@ export function accountDeactivationRoutes(app: App): void {
     const auth = await interactiveAuth(c, { body, flows: [['m.login.password']], session })
     if (auth instanceof Response) return auth
     const user = await authenticatedUser(c.env, auth)
+    const contacts = idServer === undefined ? [] : await threepidsOf(c.env, user.userId)
     // Tokens and password first: from here on nobody acts as this user.
     await deactivateUser(c.env, user.userId, erase, Date.now())
     log({ event: 'user_deactivated', user_id: user.userId })
@@ -41,6 +43,6 @@ export function accountDeactivationRoutes(app: App): void {
     await hub.eraseKeyBackups(user.userId)
     await hub.eraseSigningKeys(user.userId)
     await leaveAllRooms(c, user)
-    return c.json({ id_server_unbind_result: await unbindUser(c.env, user.userId, idServer) })
+    return c.json({ id_server_unbind_result: await unbindUser(c.env, user.userId, { idServer, contacts }) })
   })
 }

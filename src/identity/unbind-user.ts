@@ -40,20 +40,26 @@ export async function unbindForUser(
   return outcome
 }
 
-/**
- * Unbinds all that a user has bound, at `idServer` or else at the server of each, and forgets it: for users who are no more. `success`
- * where there is nothing to unbind.
- */
+export interface AllIdentifiers {
+  /** Where to unbind all of them from, instead of where each was bound. */
+  readonly idServer: ServerName | undefined
+  /** The contacts of the account: clients may have bound them at `idServer` without us. */
+  readonly contacts: readonly BoundIdentifier[]
+}
+
+/** Unbinds all identifiers of a user who is no more, and forgets them. `success` where there is nothing to unbind. */
 export async function unbindUser(
   env: Env,
   userId: UserId,
-  idServer: ServerName | undefined,
+  { idServer, contacts }: AllIdentifiers,
 ): Promise<UnbindResult> {
   const bindings = await findBindings(env, userId)
-  if (bindings.length === 0) return 'success'
-  const targets = idServer === undefined ? bindings : bindings.map((binding) => ({ ...binding, idServer }))
+  const targets =
+    idServer === undefined
+      ? bindings
+      : [...bindings, ...contacts].map(({ medium, address }) => ({ medium, address, idServer }))
   const { result } = await unbindAll(env, userId, unlike(targets))
-  await forgetBindings(env, userId)
+  if (bindings.length > 0) await forgetBindings(env, userId)
   return result
 }
 

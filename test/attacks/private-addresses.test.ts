@@ -5,7 +5,9 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { federationTransport } from '../../scripts/federation-transport.ts'
+import { encodeBase64 } from '../../src/matrix/base64.ts'
 import type { JsonValue } from '../../src/matrix/json.ts'
+import { signJson } from '../../src/matrix/signing.ts'
 import { fakeKey, signedRequest } from '../support/fake-homeserver.ts'
 import type { ServerName } from '../../src/matrix/event.ts'
 import { textOf } from '../support/text-of.ts'
@@ -176,6 +178,39 @@ test('an invite of a user there is not sent, nor are messages', async () => {
     expect(answer.status).toBeGreaterThanOrEqual(400)
     expect(answer.status).not.toBe(500)
   }
+  expect(knocks).toBe(0)
+})
+
+test('an invite by e-mail is not kept there, nor is a key looked up there by which one is claimed', async () => {
+  const created = await server.request('POST', '/_matrix/client/v3/createRoom', {
+    token: alice.token,
+    body: { preset: 'public_chat' },
+  })
+  const room = `/_matrix/client/v3/rooms/${encodeURIComponent(textOf(created.body, 'room_id'))}`
+  const { key, keyId } = fakeKey()
+  for (const [n, [, name]] of names.entries()) {
+    const invite = { id_server: name(), id_access_token: 't', medium: 'email', address: 'a@example.org' }
+    const answer = await server.request('POST', `${room}/invite`, { token: alice.token, body: invite })
+    expect(answer.status).toBeGreaterThanOrEqual(400)
+    expect(answer.status).not.toBe(500)
+    const content = {
+      display_name: 'a',
+      public_key: encodeBase64(key.publicKey),
+      key_validity_url: `https://${name()}/valid`,
+    }
+    await server.request('PUT', `${room}/state/m.room.third_party_invite/t${n}`, {
+      token: alice.token,
+      body: content,
+    })
+    const carol = await server.register(`carol${n}`)
+    const claim = { sender: alice.userId, mxid: carol.userId, token: `t${n}` }
+    const joined = await server.request('POST', `${room}/join`, {
+      token: carol.token,
+      body: { third_party_signed: signJson(claim, 'identity.test', keyId, key) },
+    })
+    expect(joined.status).toBe(502)
+  }
+  expect(looked).toContain('inner.test')
   expect(knocks).toBe(0)
 })
 

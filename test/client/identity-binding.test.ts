@@ -164,6 +164,20 @@ describe('binding an identifier', () => {
   })
 })
 
+test('MSC2140: registering binds nothing, whatever clients of old ask for', async () => {
+  const answer = await server.request('POST', '/_matrix/client/v3/register', {
+    body: {
+      username: 'binder',
+      password: 'password of binder',
+      bind_email: true,
+      bind_msisdn: true,
+      auth: { type: 'm.login.dummy' },
+    },
+  })
+  expect(answer.status).toBe(200)
+  expect([...identity.asked, ...other.asked]).toEqual([])
+})
+
 describe('unbinding an identifier', () => {
   test('MSC2140: goes to where it was bound, signed by this server, without a token', async () => {
     await bind()
@@ -315,6 +329,19 @@ describe('deactivating an account', () => {
   test('unbinds everything at the server that the client names', async () => {
     await bind()
     other.bindings.push({ ...email, mxid: alice.userId })
+    expect(outcome(await deactivate(alice, { id_server: other.name }))).toEqual(unbound('success'))
+    expect(other.bindings).toEqual([])
+  })
+
+  test('unbinds the contacts of the account as well where the client names the server', async () => {
+    const db = await server.mf.getD1Database('DB')
+    await db
+      .prepare(
+        "INSERT INTO threepids (medium, address, user_id, validated_at, added_at) VALUES ('email', ?, ?, 1, 1)",
+      )
+      .bind('contact@example.org', alice.userId)
+      .run()
+    other.bindings.push({ medium: 'email', address: 'contact@example.org', mxid: alice.userId })
     expect(outcome(await deactivate(alice, { id_server: other.name }))).toEqual(unbound('success'))
     expect(other.bindings).toEqual([])
   })
