@@ -125,6 +125,7 @@ export const slips: readonly Slip[] = [
       `POST ${client}/join/{roomIdOrAlias}`,
       `POST ${client}/knock/{roomIdOrAlias}`,
       `POST ${client}/rooms/{roomId}/invite`,
+      `POST ${client}/rooms/{roomId}/join`,
       `GET ${client}/profile/{userId}`,
       `GET ${client}/publicRooms`,
       `GET ${client}/directory/room/{roomAlias}`,
