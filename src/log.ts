@@ -19,6 +19,7 @@ export type LogEvent =
   | { event: 'edu_ignored'; server: string; error: string }
   | { event: 'transaction_room_failed'; room_id: string; server: string; error: string }
   | { event: 'delayed_events_failed'; room_id: string; error: string }
+  | { event: 'own_events_failed'; room_id: string; error: string }
   | { event: 'index_failed'; room_id: string; error: string }
   | { event: 'sender_not_told'; room_id: string; error: string }
   | { event: 'transaction_not_made'; destination: string; error: string }

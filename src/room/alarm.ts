@@ -6,10 +6,9 @@ import { livePosition } from './events.ts'
 import { eventIndexIsTold, tellEventIndex } from './event-index.ts'
 import { hubsAreTold, tellHubs } from './fan-out.ts'
 import { indexIsTold, tellIndex } from './index-room.ts'
-import { mergeExtremities } from './merge-extremities.ts'
 import { armAlarm, soonMs, writeCursors } from './outbox.ts'
+import { sendOrHandOver } from './own-events.ts'
 import { resumePending } from './pending-pdus.ts'
-import { guestsAreRemoved, removeGuests } from './remove-guests.ts'
 import { sendDueEvents } from './send-delayed.ts'
 import { senderIsTold, tellSender } from './tell-sender.ts'
 
@@ -19,8 +18,7 @@ export async function onAlarm(room: RoomContext): Promise<void> {
   const known = findIdentity(room)
   if (!known) return
   const sent = await sendDueEvents(room)
-  const removed = !guestsAreRemoved(room) && (await removeGuests(room))
-  if ((await mergeExtremities(room)) || sent || removed) await tellHubs(room)
+  if ((await sendOrHandOver(room)) || sent) await tellHubs(room)
   if (!hubsAreTold(room)) {
     log({ event: 'fan_out_retried', room_id: known.roomId, events: livePosition(room) })
     await tellHubs(room)

@@ -7,6 +7,7 @@ import { ensureSigner, identity, meta, type RoomContext, setMeta } from './conte
 import { eventByEid } from './events.ts'
 import { admitsGuests, changeMembership } from './membership.ts'
 import { armAlarm } from './outbox.ts'
+import { PolicySignatureMissing } from './policy-server.ts'
 import { localMembers } from './restricted-join.ts'
 import { findSlot } from './state-at.ts'
 
@@ -23,8 +24,8 @@ export function guestsAreRemoved(room: RoomContext): boolean {
 }
 
 /**
- * Makes all guests of this server leave a room that is closed to them. Resolves to whether anybody left. Never throws:
- * what fails is left to the alarm.
+ * Makes all guests of this server leave a room that is closed to them. Resolves to whether anybody left. Throws
+ * PolicySignatureMissing; what else fails is left to the alarm.
  */
 export async function removeGuests(room: RoomContext): Promise<boolean> {
   const closed = closedAt(room)
@@ -40,6 +41,8 @@ export async function removeGuests(room: RoomContext): Promise<boolean> {
     setMeta(room, doneKey, closed)
     return guests.length > 0
   } catch (error) {
+    // Whoever calls asks the policy server, and calls again.
+    if (error instanceof PolicySignatureMissing) throw error
     log({ event: 'member_update_failed', room_id: identity(room).roomId, error: errorMessage(error) })
     armAlarm(room, againMs)
     return false

@@ -90,6 +90,7 @@ import {
   type ProfileUpdate,
   updateMemberProfile,
 } from './membership.ts'
+import { sendOwnEvents } from './own-events.ts'
 import { placeApart } from './place-apart.ts'
 import { type PolicyAnswer, policyAnswered } from './policy-server.ts'
 import { publish, type PublishRequest } from './publish.ts'
@@ -420,6 +421,11 @@ export class Room extends DurableObject<Env> {
 
   refuseDelayed(delayId: string, error: JsonObject): void {
     refuseDelayed(this.#room, delayId, error)
+  }
+
+  /** Sends what the room sends of its own accord, as far as it is due. */
+  async sendOwnEvents(): Promise<void> {
+    if (await sendOwnEvents(this.#room)) await this.#tell()
   }
 
   async changeMembership(request: MembershipRequest): Promise<MembershipAnswer> {

@@ -101,6 +101,12 @@ async function roomWithPolicyServer(): Promise<string> {
   return roomId
 }
 
+/** An event of Bob's server with its signature as a policy server as well. */
+function signed(pdu: JsonObject): JsonObject {
+  const own = objectProperty(objectProperty(pdu, 'signatures'), fake.serverName)
+  return { ...pdu, signatures: { [fake.serverName]: { ...own, ...signatureOf(pdu) } } }
+}
+
 let transactions = 0
 const say = (roomId: string, body: string, txn = `p${(transactions += 1)}`) =>
   alice.inRoom('PUT', roomId, `send/m.room.message/${txn}`, { msgtype: 'm.text', body })
@@ -201,6 +207,45 @@ describe('MSC4284: the policy server of a room is asked', () => {
     expect(asked.every((pdu) => pdu['room_id'] === roomId)).toBe(true)
   })
 
+  it('about guests who leave a room that is closed to them', async () => {
+    const roomId = await roomWithBob()
+    await alice.setState(roomId, 'm.room.guest_access', { guest_access: 'can_join' })
+    const { body } = await server.request('POST', '/_matrix/client/v3/register?kind=guest', { body: {} })
+    const guest = textOf(body, 'user_id')
+    const path = `/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}/join`
+    const joined = await server.request('POST', path, { token: textOf(body, 'access_token'), body: {} })
+    expect(joined.status).toBe(200)
+    await alice.setState(roomId, 'm.room.policy', policy())
+    const closed = await alice.setState(roomId, 'm.room.guest_access', { guest_access: 'forbidden' })
+    expect(closed.status).toBe(200)
+    await vi.waitFor(
+      async () =>
+        expect(await alice.state(roomId, 'm.room.member', guest)).toMatchObject({ membership: 'leave' }),
+      20_000,
+    )
+    expect(asked.map((pdu) => pdu['type'])).toEqual(['m.room.guest_access', 'm.room.member'])
+  })
+
+  it('about events that merge forks', async () => {
+    const roomId = await roomWithPolicyServer()
+    const parent = (await bobSays(roomId, 'where they part')).pdu['prev_events'] as string[]
+    const forks = await Promise.all(
+      Array.from({ length: 12 }, (_, n) => bobSays(roomId, `fork ${n}`, parent[0])),
+    )
+    await bobSends(...forks.map(({ pdu }) => signed(pdu)))
+    await vi.waitFor(
+      () => expect(asked.map((pdu) => pdu['type'])).toEqual(['org.matrix.dummy_event']),
+      40_000,
+    )
+    const room = await server.room(roomId)
+    const merge = asked[0] ? eventIdOf(asked[0], rules) : ''
+    await vi.waitFor(async () => {
+      const kept = JSON.parse(await room.pduText(merge)) as JsonObject
+      expect(isRecommended(kept)).toBe(true)
+      expect(kept['prev_events']).toHaveLength(10)
+    }, 20_000)
+  }, 60_000)
+
   it('about delayed events, which are sent with its signature or cancelled', async () => {
     const roomId = await roomWithPolicyServer()
     const delay = (body: string) =>
@@ -254,8 +299,7 @@ describe('an event of another server', () => {
   it('with the signature is taken without asking', async () => {
     const roomId = await roomWithPolicyServer()
     const { pdu } = await bobSays(roomId, 'signed')
-    const all = { ...objectProperty(objectProperty(pdu, 'signatures'), fake.serverName), ...signatureOf(pdu) }
-    await bobSends({ ...pdu, signatures: { [fake.serverName]: all } })
+    await bobSends(signed(pdu))
     expect(await timeline(roomId)).toContain('signed')
     expect(asked).toEqual([])
     // Its key is not looked for among those that the server publishes.

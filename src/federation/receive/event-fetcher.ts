@@ -1,12 +1,12 @@
-// The EventFetcher: one Durable Object a room, which asks other servers for what waiting events of the room build upon, and its
-// policy server about them and about delayed events. One run at a time, whoever sends how much; what a run leaves over stays in the room's table, whose alarm calls again. It keeps
-// nothing of its own but the id of its room.
+// The EventFetcher: one Durable Object a room, which asks other servers for what waiting events of the room build upon, and the
+// room's policy server about them and about what the room sends by itself. One run at a time, whoever sends how much; what a
+// run leaves over stays in the room's table, whose alarm calls again. It keeps nothing of its own but the id of its room.
 
 import { DurableObject } from 'cloudflare:workers'
 import type { Env } from '../../env.ts'
 import type { RoomId } from '../../matrix/event.ts'
 import { migrate } from '../../storage/durable-migrations.ts'
-import { sendDelayed } from '../send-delayed.ts'
+import { sendOwnEvents } from '../send-own-events.ts'
 import { completePending } from './complete-pending.ts'
 
 const migrations = [{ id: '0001-room', sql: 'CREATE TABLE room (room_id TEXT PRIMARY KEY) WITHOUT ROWID' }]
@@ -43,6 +43,6 @@ export class EventFetcher extends DurableObject<Env> {
       .exec<{ room_id: RoomId }>('SELECT room_id FROM room')
       .one()
     await this.complete(roomId)
-    await sendDelayed(this.env, roomId)
+    await sendOwnEvents(this.env, roomId)
   }
 }
