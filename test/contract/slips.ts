@@ -131,6 +131,8 @@ export const slips: readonly Slip[] = [
       `GET ${client}/directory/room/{roomAlias}`,
       `PUT ${federation}/v1/3pid/onbind`,
       `PUT ${federation}/v1/exchange_third_party_invite/{roomId}`,
+      // The policy server of the room.
+      `PUT ${client}/rooms/{roomId}/send/{eventType}/{txnId}`,
     ],
     part,
     pointer: '',
