@@ -122,8 +122,8 @@ function text(content: JsonObject | undefined, key: string): string | null {
   return stringProperty(content, key) || null
 }
 
-// Since v1.15: the text of `m.topic` that is plain, else `topic`.
-function plainTopic(content: JsonObject | undefined): string | null {
+/** Since v1.15: the text of a topic's `m.topic` that is plain, else its `topic`. */
+export function plainTopic(content: JsonObject | undefined): string | null {
   const forms = property(objectProperty(content, 'm.topic'), 'm.text')
   const plain = (Array.isArray(forms) ? forms : [])
     .filter(isJsonObject)

@@ -3,10 +3,12 @@
 
 import type { RoomEventFilter } from '../matrix/filter.ts'
 import { compileEventFilter } from '../matrix/filter-match.ts'
-import { stringProperty } from '../matrix/json.ts'
+import { type JsonObject, stringProperty } from '../matrix/json.ts'
 import { isIgnoredBy, type Viewer } from './client-event.ts'
 import { findIdentity, identity, type RoomContext } from './context.ts'
 import { type EventRow, inTimeline, storedEvent, type StoredEvent } from './events.ts'
+import { plainTopic } from './index-room.ts'
+import { currentEvent } from './state-at.ts'
 import { requireReadable, viewOf } from './visibility.ts'
 
 export type SearchKey = 'content.body' | 'content.name' | 'content.topic'
@@ -56,6 +58,8 @@ const typeOfKey = {
 export function searchRoom(room: RoomContext, viewer: Viewer, search: RoomSearch): RoomMatches {
   const nothing = { count: 0, matches: [], highlights: [] }
   if (!findIdentity(room)) return nothing
+  // Encrypted rooms are not searched: what the server could read of them says little.
+  if (currentEvent(room, 'm.room.encryption')) return nothing
   const view = viewOf(room, viewer.userId)
   // Rooms that were never open to the viewer are passed over rather than refused.
   if (view.lastJoined === -Infinity && !view.worldReadable) return nothing
@@ -113,13 +117,20 @@ function candidates(room: RoomContext, { words, keys }: RoomSearch): StoredEvent
 function matchIn({ event }: StoredEvent, { words, keys }: RoomSearch, highlights: Set<string>): number {
   const text = keys
     .filter((key) => typeOfKey[key] === event.type)
-    .map((key) => stringProperty(event.content, key.slice('content.'.length)) ?? '')
+    .flatMap((key) => textsOf(event.content, key))
     .join(' ')
   const found = wordsOf(text)
   const hits = found.filter((word) => words.some((wanted) => word.startsWith(wanted)))
   if (!words.every((wanted) => hits.some((word) => word.startsWith(wanted)))) return 0
   for (const word of hits) highlights.add(word)
   return hits.length / Math.sqrt(found.length)
+}
+
+/** What a key stands for: since v1.15 a topic also has a text of its own in `m.topic`. */
+function textsOf(content: JsonObject, key: SearchKey): string[] {
+  const text = stringProperty(content, key.slice('content.'.length)) ?? ''
+  const topic = key === 'content.topic' ? plainTopic(content) : null
+  return topic === null || topic === text ? [text] : [text, topic]
 }
 
 /** The words of a text, in lower case. */

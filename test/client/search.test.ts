@@ -210,3 +210,33 @@ test.each(['x', 'e30', 'bnVsbA'])(
     expect(await alice.done('POST', '/search', { search_categories: {} })).toEqual({ search_categories: {} })
   },
 )
+
+test('encrypted rooms are not searched, whatever of them could be read', async () => {
+  const roomId = await alice.createRoom({ name: 'Quinces everywhere' })
+  await alice.send(roomId, text('quinces'))
+  expect((await search(alice, 'quinces')).count).toBe(2)
+  await alice.setState(roomId, 'm.room.encryption', { algorithm: 'm.megolm.v1.aes-sha2' })
+  expect(await search(alice, 'quinces')).toMatchObject({ count: 0, results: [] })
+})
+
+test('topics are found by their plain text in both forms', async () => {
+  const roomId = await alice.createRoom()
+  const topic = {
+    topic: 'Old form of medlars',
+    'm.topic': {
+      'm.text': [
+        { mimetype: 'text/html', body: 'New <b>rowans</b>' },
+        { mimetype: 'text/plain', body: 'New form of medlars and rowans' },
+      ],
+    },
+  }
+  const sent = await alice.setState(roomId, 'm.room.topic', topic)
+  for (const term of ['old medlars', 'rowans', 'new form']) {
+    const { results } = await search(alice, term, { keys: ['content.topic'] })
+    expect(
+      results.map(({ result }) => result['event_id']),
+      term,
+    ).toEqual([sent.body['event_id']])
+  }
+  expect((await search(alice, 'rowans', { keys: ['content.body', 'content.name'] })).count).toBe(0)
+})
