@@ -4,8 +4,9 @@ import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { appRoutes } from '../../../scripts/coverage.ts'
 import { unwatchedFetch } from '../../contract/watch-fetch.ts'
-import { newClient, type RoomClient } from '../../support/room-client.ts'
+import { newClient } from '../../support/room-client.ts'
 import { startServer, testServerName, type TestServer } from '../../support/server.ts'
+import { textOf } from '../../support/text-of.ts'
 import { type Probe, probe, type Reply, runs } from './probe.ts'
 import type { World } from './values.ts'
 
@@ -42,18 +43,29 @@ async function newAsker(): Promise<Asker> {
   const bob = await newClient(server, `bob${people}`)
   const db = await server.mf.getD1Database('DB')
   await db.prepare('UPDATE users SET admin = 1 WHERE user_id = ?').bind(alice.userId).run()
-  const { roomId, eventId } = await roomOf(alice, bob)
-  const { userId, deviceId, token } = alice
-  return {
-    world: { userId, otherUserId: bob.userId, deviceId, roomId, eventId, serverName: testServerName },
-    token,
-  }
-}
-
-async function roomOf(alice: RoomClient, bob: RoomClient): Promise<{ roomId: string; eventId: string }> {
-  const roomId = await alice.createRoom({ preset: 'public_chat' })
+  const roomId = await alice.createRoom({ preset: 'public_chat', room_alias_name: `room${people}` })
   await bob.join(roomId)
-  return { roomId, eventId: await alice.send(roomId, { msgtype: 'm.text', body: 'hello' }) }
+  const dataType = 'm.test'
+  for (const path of [`/user/${alice.userId}`, `/user/${alice.userId}/rooms/${encodeURIComponent(roomId)}`]) {
+    await alice.done('PUT', `${path}/account_data/${dataType}`, { a: 1 })
+  }
+  await alice.done('PUT', `/profile/${alice.userId}/displayname`, { displayname: 'Alice' })
+  const { filter_id: filterId } = await alice.done('POST', `/user/${alice.userId}/filter`, {})
+  const uploaded = await server.request('POST', '/_matrix/media/v3/upload', { token: alice.token, body: {} })
+  const world = {
+    userId: alice.userId,
+    otherUserId: bob.userId,
+    deviceId: alice.deviceId,
+    roomId,
+    eventId: await alice.send(roomId, { msgtype: 'm.text', body: 'hello' }),
+    serverName: testServerName,
+    roomAlias: `#room${people}:${testServerName}`,
+    mediaId: textOf(uploaded.body, 'content_uri').replace(/.*\//, ''),
+    filterId: String(filterId),
+    ruleId: '.m.rule.message',
+    dataType,
+  }
+  return { world, token: alice.token }
 }
 
 async function ask({ method, uri, body }: Probe, token: string): Promise<Reply> {

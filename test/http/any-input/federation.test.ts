@@ -11,6 +11,7 @@ import { unwatchedFetch } from '../../contract/watch-fetch.ts'
 import { rulesOf } from '../../matrix/arbitrary.ts'
 import { newClient, type RoomClient } from '../../support/room-client.ts'
 import { startServer, testServerName, type TestServer } from '../../support/server.ts'
+import { textOf } from '../../support/text-of.ts'
 import { fault, type Probe, probe, type Reply, runs } from './probe.ts'
 import { anyValue, fieldName, type World } from './values.ts'
 
@@ -28,8 +29,22 @@ beforeAll(async () => {
   roomId = await alice.createRoom({ preset: 'public_chat', room_version: '11' })
   await other.join(roomId, other.user('bob'))
   const eventId = await alice.send(roomId, { msgtype: 'm.text', body: 'hello' })
-  const { userId, deviceId } = alice
-  world = { userId, otherUserId: other.user('bob'), deviceId, roomId, eventId, serverName: other.serverName }
+  const roomAlias = `#room:${testServerName}`
+  await alice.setAlias(roomAlias, roomId)
+  const uploaded = await server.request('POST', '/_matrix/media/v3/upload', { token: alice.token, body: {} })
+  world = {
+    userId: alice.userId,
+    otherUserId: other.user('bob'),
+    deviceId: alice.deviceId,
+    roomId,
+    eventId,
+    serverName: other.serverName,
+    roomAlias,
+    mediaId: textOf(uploaded.body, 'content_uri').replace(/.*\//, ''),
+    filterId: '1',
+    ruleId: '.m.rule.message',
+    dataType: 'm.test',
+  }
 })
 afterAll(() => server.stop())
 

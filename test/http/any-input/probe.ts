@@ -78,14 +78,15 @@ export async function probe(
 
 /** A path of the route with something for each of its parameters. */
 function fill(g: fc.GeneratorValue, path: string, world: World): string {
-  const known: Record<string, string> = {
-    userId: world.userId,
-    roomId: world.roomId,
+  const known: Readonly<Record<string, string>> = {
+    ...world,
     roomIdOrAlias: world.roomId,
-    eventId: world.eventId,
-    deviceId: world.deviceId,
-    serverName: world.serverName,
-    eventType: 'm.room.message',
+    type: world.dataType,
+    eventType: 'm.room.member',
+    stateKey: world.userId,
+    kind: 'underride',
+    keyName: 'displayname',
+    version: '1',
   }
   const segments = path.split('/').map((segment) => {
     if (!segment.startsWith(':')) return segment

@@ -10,6 +10,13 @@ export interface World {
   readonly roomId: string
   readonly eventId: string
   readonly serverName: string
+  readonly roomAlias: string
+  readonly mediaId: string
+  readonly filterId: string
+  /** Of a push rule. */
+  readonly ruleId: string
+  /** Of account data, global and of the room. */
+  readonly dataType: string
 }
 
 /** Names of fields, from all over the specification. */
