@@ -194,6 +194,31 @@ const options: readonly Option[] = [
     check: nonEmpty,
   },
   {
+    name: 'mail-notify-after',
+    value: 'SECONDS',
+    help: 'how long something is unread before users who want that are told by mail',
+    default: '600',
+    check: (text) => (isInteger(text, 1, 86_400) ? undefined : 'a number of seconds'),
+  },
+  {
+    name: 'registration-email',
+    value: 'MODE',
+    help: 'whether those who register give an address, where there is mail: off, optional or required',
+    ...oneOf('optional', ['off', 'optional', 'required']),
+  },
+  {
+    name: 'email-domains',
+    value: 'NAMES',
+    help: 'domains that addresses of users may have, with commas between them; all by default',
+    check: nonEmpty,
+  },
+  {
+    name: 'tell-threepids',
+    value: 'on|off',
+    help: 'tell anyone who asks whether an address has an account, instead of its owner alone',
+    ...oneOf('off', ['on', 'off']),
+  },
+  {
     name: 'client-address-header',
     value: 'HEADER',
     help: 'header in which a reverse proxy passes the address of the client, such as X-Forwarded-For',
@@ -251,6 +276,10 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     MAIL_FROM: value('mail-from'),
     MAIL_URL: value('mail-url'),
     MAIL_TOKEN: value('mail-token'),
+    MAIL_NOTIFY_AFTER_SECONDS: value('mail-notify-after'),
+    REGISTRATION_EMAIL: value('registration-email'),
+    EMAIL_DOMAINS: value('email-domains'),
+    TELL_THREEPIDS: value('tell-threepids'),
     CLIENT_ADDRESS_HEADER: value('client-address-header'),
     // There is more memory here than on the platform.
     MAX_THUMBNAIL_PIXELS: '40000000',

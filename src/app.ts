@@ -41,6 +41,7 @@ import { relationRoutes } from './client/relations.ts'
 import { refreshRoutes } from './client/refresh.ts'
 import { registerRoutes } from './client/register.ts'
 import { requestTokenRoutes } from './client/request-token.ts'
+import { unsubscribeRoutes } from './client/unsubscribe.ts'
 import { submitTokenRoutes } from './client/submit-token.ts'
 import { roomEventRoutes } from './client/room-event.ts'
 import { roomMembersRoutes } from './client/room-members.ts'
@@ -108,6 +109,7 @@ export function createApp(): App {
   administrativeContactRoutes(app)
   requestTokenRoutes(app)
   submitTokenRoutes(app)
+  unsubscribeRoutes(app)
   authFallbackRoutes(app)
   capabilitiesRoutes(app)
   delayedEventRoutes(app)

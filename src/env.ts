@@ -94,6 +94,8 @@ export interface Env {
   readonly EMAIL_DOMAINS?: string
   /** `on` tells whoever asks for a token whether an address has an account, instead of the owner of the address alone. */
   readonly TELL_THREEPIDS?: string
+  /** How long something is unread before a mail tells of it, in seconds; ten minutes where unset. */
+  readonly MAIL_NOTIFY_AFTER_SECONDS?: string
   /** Whom to ask for help: a Matrix user id, an address, a page. Published in a well-known document when set. */
   readonly SUPPORT_USER?: string
   readonly SUPPORT_EMAIL?: string

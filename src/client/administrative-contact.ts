@@ -2,6 +2,7 @@
 // Specification: client-server API, "Adding Account Administrative Contact Information".
 
 import * as v from 'valibot'
+import { hubStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App } from '../http/app-type.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
@@ -65,6 +66,8 @@ export function administrativeContactRoutes(app: App): void {
     await limitIdentityRequests(c)
     if (identifier.medium === 'email') {
       await removeThreepid(c.env, session.userId, 'email', identifier.address)
+      const { address } = identifier
+      await hubStub(c.env, session.shard).dropEmailPushers(session.userId, { address })
     }
     // It is gone from here, whatever the identity server says.
     const { result } = await unbindForUser(c.env, session.userId, identifier, idServer)

@@ -1,20 +1,24 @@
 // Specification: client-server API, "Push Notifications": POST /pushers/set, GET /pushers.
 
 import * as v from 'valibot'
+import { config } from '../config.ts'
 import { hubStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { checked, jsonObject } from '../http/json-body.ts'
 import { rateLimit } from '../http/rate-limit.ts'
 import { requireSession } from '../http/session.ts'
+import { canonicalEmail } from '../matrix/email-address.ts'
 import { isJsonObject, type JsonObject, property } from '../matrix/json.ts'
 import type { PusherSettings } from '../push/context.ts'
+import { threepidOwner } from '../storage/threepids.ts'
 import { tellOtherShards } from './other-shards.ts'
 
 const longestPushkeyBytes = 512
 const longestAppId = 64
 const longestText = 1024
 const longestData = 16 * 1024
+const emailAppId = 'm.email'
 
 const text = v.pipe(v.string(), v.maxLength(longestText))
 const idsBody = v.object({
@@ -25,14 +29,15 @@ const idsBody = v.object({
     v.check((key) => Buffer.byteLength(key) <= longestPushkeyBytes, 'more than 512 bytes'),
   ),
 })
-const httpBody = v.object({
+const pusherBody = v.object({
   app_display_name: text,
   device_display_name: text,
   lang: text,
   profile_tag: v.optional(text),
   append: v.optional(v.boolean(), false),
-  data: v.looseObject({ url: v.string(), format: v.optional(v.string()) }),
+  data: v.looseObject({}),
 })
+const httpData = v.object({ data: v.looseObject({ url: v.string(), format: v.optional(v.string()) }) })
 
 /** GET /pushers, POST /pushers/set. */
 export function pusherRoutes(app: App): void {
@@ -58,18 +63,19 @@ async function changePusher(c: AppContext): Promise<Response> {
     await hub.dropPusher({ appId, pushkey }, session.userId)
     return c.json({})
   }
-  if (kind === 'email') throw invalid('kind', 'this server sends no e-mail')
-  if (kind !== 'http') throw invalid('kind', 'not a kind of pusher')
-  const { append, ...http } = checked(httpBody, body, 'M_BAD_JSON')
-  const data = checkedData(property(body, 'data'))
+  if (kind !== 'http' && kind !== 'email') throw invalid('kind', 'not a kind of pusher')
+  if (kind === 'email') await checkAddress(c, appId, pushkey)
+  else checked(httpData, body, 'M_BAD_JSON')
+  const { append, ...pusher } = checked(pusherBody, body, 'M_BAD_JSON')
   const settings: PusherSettings = {
+    ...(kind === 'email' ? { kind } : {}),
     appId,
     pushkey,
-    appDisplayName: http.app_display_name,
-    deviceDisplayName: http.device_display_name,
-    lang: http.lang,
-    ...(http.profile_tag === undefined ? {} : { profileTag: http.profile_tag }),
-    data,
+    appDisplayName: pusher.app_display_name,
+    deviceDisplayName: pusher.device_display_name,
+    lang: pusher.lang,
+    ...(pusher.profile_tag === undefined ? {} : { profileTag: pusher.profile_tag }),
+    data: kind === 'email' ? boundedData(property(body, 'data')) : checkedData(property(body, 'data')),
   }
   const { userId, deviceId, generation } = session
   await hub.setPusher({ userId, deviceId, generation }, settings, append)
@@ -78,10 +84,25 @@ async function changePusher(c: AppContext): Promise<Response> {
   return c.json({})
 }
 
-/** The data of an HTTP pusher as the client gave it: custom keys are for the gateway. M_INVALID_PARAM. */
-function checkedData(data: unknown): JsonObject {
+/** Mails go to addresses of the account alone. 400 M_THREEPID_NOT_FOUND, M_INVALID_PARAM where no mail is sent. */
+async function checkAddress(c: AppContext, appId: string, pushkey: string): Promise<void> {
+  if (!config(c.env).mail) throw invalid('kind', 'this server sends no e-mail')
+  if (appId !== emailAppId) throw invalid('app_id', `not ${emailAppId}, which goes with the kind`)
+  const address = canonicalEmail(pushkey)
+  if (address === undefined) throw invalid('pushkey', 'not an e-mail address')
+  if ((await threepidOwner(c.env, 'email', address)) === c.var.session.userId) return
+  throw new MatrixError('M_THREEPID_NOT_FOUND', 400, 'The address is none of the account')
+}
+
+function boundedData(data: unknown): JsonObject {
   if (!isJsonObject(data)) throw invalid('data', 'not an object')
   if (JSON.stringify(data).length > longestData) throw invalid('data', 'too large')
+  return data
+}
+
+/** The data of an HTTP pusher as the client gave it: custom keys are for the gateway. M_INVALID_PARAM. */
+function checkedData(given: unknown): JsonObject {
+  const data = boundedData(given)
   const { url: address, format } = data
   const url = typeof address === 'string' ? URL.parse(address) : null
   // Must be HTTPS, and nothing but the endpoint of a push gateway: what is posted there is posted by this server.
@@ -101,7 +122,7 @@ function invalid(field: string, reason: string): MatrixError {
 
 function asBody(settings: PusherSettings): JsonObject {
   return {
-    kind: 'http',
+    kind: settings.kind ?? 'http',
     app_id: settings.appId,
     pushkey: settings.pushkey,
     app_display_name: settings.appDisplayName,

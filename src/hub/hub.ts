@@ -100,7 +100,14 @@ import {
   resumeProfileUpdates,
   tellProfile,
 } from './profile-updates.ts'
-import { dropPusher, listPushers, onPushAlarm, type PusherOwner, setUserPusher } from './pushes.ts'
+import {
+  dropEmailPushers,
+  dropPusher,
+  listPushers,
+  onPushAlarm,
+  type PusherOwner,
+  setUserPusher,
+} from './pushes.ts'
 import { applyRemoteMembership, type RemoteMembership } from './remote-invite.ts'
 import { type ReceiptRequest, setReceipt } from './set-receipt.ts'
 import { rememberFederated, tellReceipt, tellTyping } from './other-servers.ts'
@@ -449,6 +456,11 @@ export class Hub extends DurableObject<Env> {
   /** Removes the pushers for an app and a pushkey: those of a user, or of whoever it is. */
   dropPusher(settings: Pick<PusherSettings, 'appId' | 'pushkey'>, userId?: UserId): void {
     dropPusher(this.#hub, settings, userId)
+  }
+
+  /** Removes the pushers of a user that send mails to an address, or the one whose mails carry a secret. */
+  dropEmailPushers(userId: UserId, which: { address: string } | { secret: string }): void {
+    dropEmailPushers(this.#hub, userId, which)
   }
 
   /** A NotificationPage as JSON text. */

@@ -3,11 +3,15 @@
 
 import { config } from '../config.ts'
 import { MatrixError } from '../errors.ts'
+import { digestMail } from '../mail/digest-mail.ts'
+import { requireMail, sendMail, unsubscribePath } from '../mail/send-mail.ts'
+import { canonicalEmail } from '../matrix/email-address.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
 import { objectProperty, stringProperty } from '../matrix/json.ts'
 import type { PushAction } from '../matrix/push-rules/push-rule.ts'
 import { armAlarm, type Pusher, type PusherSettings, type Pushes } from '../push/context.ts'
 import { markReady, pump, resume, whenIdle } from '../push/deliver.ts'
+import { type Digest, digestNotification, scheduleDigest } from '../push/email-digest.ts'
 import { notifyGateway } from '../push/gateway.ts'
 import { type PushedEvent, type StoredNotification, storedNotification } from '../push/notification.ts'
 import { isFor, mostPushers, openPushes, pushersOf, removePushers, setPusher } from '../push/pushers.ts'
@@ -15,6 +19,7 @@ import { hasBadgeWaiting, queuePush, wasQueued } from '../push/queue.ts'
 import type { HubContext } from './context.ts'
 import { deviceGeneration } from './devices.ts'
 import { internUser, userIdOf } from './interned.ts'
+import { factsOf } from './room-facts.ts'
 import type { EventNews } from './room-news.ts'
 import { readPosition } from './unread.ts'
 import { unreadTotal } from './unread-total.ts'
@@ -38,7 +43,7 @@ const opened = new WeakMap<HubContext, Pushes>()
 function pushesOf(hub: HubContext): Pushes {
   const known = opened.get(hub)
   if (known) return known
-  const { roomAlarmMs, senderBackOffMs, senderConnections } = config(hub.env)
+  const { mail, roomAlarmMs, senderBackOffMs, senderConnections } = config(hub.env)
   const fresh = openPushes({
     sql: hub.sql,
     now: hub.now,
@@ -46,6 +51,8 @@ function pushesOf(hub: HubContext): Pushes {
     later: (ms, run) => void setTimeout(run, ms),
     setAlarm: (time) => void hub.storage.setAlarm(time),
     notify: (url, body) => notifyGateway(hub.env, url, body),
+    mail: (pusher, digest) => mailDigest(hub, pusher, digest),
+    mailAfterMs: mail?.notifyAfterMs ?? 0,
     unread: (uid) => unreadTotal(hub, uid),
     hasRead: (uid, { rid, roomPosition, thread }) => readPosition(hub, uid, rid, thread) >= roomPosition,
     connections: senderConnections,
@@ -127,6 +134,29 @@ export function dropPushersOf(hub: HubContext, uid: number, deviceIds: readonly 
   removePushers(pushesOf(hub), (pusher) => pusher.uid === uid && gone.has(pusher.deviceId))
 }
 
+/** Removes the pushers of a user that send mails to an address, or the one whose mails carry a secret. */
+export function dropEmailPushers(
+  hub: HubContext,
+  userId: UserId,
+  which: { readonly address: string } | { readonly secret: string },
+): void {
+  const uid = internUser(hub, userId)
+  const isMeant = ({ email, settings }: Pusher) =>
+    'secret' in which ? email?.secret === which.secret : canonicalEmail(settings.pushkey) === which.address
+  removePushers(
+    pushesOf(hub),
+    (pusher) => pusher.uid === uid && pusher.email !== undefined && isMeant(pusher),
+  )
+}
+
+async function mailDigest(hub: HubContext, { email, uid, settings }: Pusher, digest: Digest): Promise<void> {
+  const query = new URLSearchParams({ user: userIdOf(hub, uid), token: email?.secret ?? '' }).toString()
+  const unsubscribe = `${requireMail(hub.env).baseUrl}${unsubscribePath}?${query}`
+  // Checked when it was set.
+  const address = canonicalEmail(settings.pushkey) ?? settings.pushkey
+  await sendMail(hub.env, await digestMail(hub.serverName, address, digest, unsubscribe))
+}
+
 /** What is pushed of an event. */
 export interface PushNews extends Pick<
   EventNews,
@@ -158,7 +188,10 @@ export function queueNews(
   return targets.flatMap(({ uid, actions }) => {
     const pushers = pushersOf(pushes, uid)
     for (const pusher of pushers) {
-      const notification = storedNotification(pusher.settings, pushed, userIdOf(hub, uid), actions)
+      const userId = userIdOf(hub, uid)
+      const notification = pusher.email
+        ? digestNotification(pushed, userId, factsOf(hub, rid).encrypted)
+        : storedNotification(pusher.settings, pushed, userId, actions)
       queuePush(pushes, pusher, { ...place, position, ts: hub.now(), notification })
     }
     return pushers
@@ -185,9 +218,10 @@ export function startPushes(hub: HubContext, queued: readonly Pusher[]): void {
   const pushes = pushesOf(hub)
   for (const pusher of queued) {
     wasQueued(pushes, pusher)
-    markReady(pushes, pusher)
+    if (pusher.email) scheduleDigest(pushes, pusher)
+    else markReady(pushes, pusher)
   }
-  armAlarm(pushes, hub.now() + pushes.deps.lookAfterMs)
+  if (queued.some(({ email }) => !email)) armAlarm(pushes, hub.now() + pushes.deps.lookAfterMs)
   work(hub, pushes, pump)
 }
 
@@ -198,7 +232,7 @@ export function pushCount(hub: HubContext, uid: number, before: number): void {
   const pushes = pushesOf(hub)
   if (unreadTotal(hub, uid) >= before) return
   // A count that waits will be that of the moment it is sent in.
-  const pushers = pushersOf(pushes, uid).filter((pusher) => !hasBadgeWaiting(pushes, pusher))
+  const pushers = pushersOf(pushes, uid).filter((pusher) => !pusher.email && !hasBadgeWaiting(pushes, pusher))
   const push = { position: hub.position, ts: hub.now(), rid: 0, roomPosition: 0, notification: newCount }
   for (const pusher of pushers) queuePush(pushes, pusher, push)
   startPushes(hub, pushers)

@@ -320,4 +320,20 @@ export const hubMigrations: readonly DurableMigration[] = [
       ALTER TABLE room_facts ADD COLUMN replacement TEXT;
     `,
   },
+  {
+    id: '0012-email-pushers',
+    sql: `
+      -- Of pushers that send mails: what their links carry that end them, and the rooms that are left out for a while, as
+      -- JSON. See src/push/email-digest.ts.
+      CREATE TABLE email_pushers (pusher INTEGER PRIMARY KEY, secret TEXT NOT NULL, pauses TEXT NOT NULL DEFAULT '[]');
+    `,
+  },
+  {
+    id: '0013-names-of-others',
+    sql: `
+      -- As their member events have it, for searches; null where it was not told.
+      ALTER TABLE other_members ADD COLUMN name TEXT;
+      ALTER TABLE other_members ADD COLUMN avatar TEXT;
+    `,
+  },
 ]

@@ -14,6 +14,8 @@ export interface MailSettings {
   readonly emailDomains: readonly string[]
   /** Whether whoever asks for a token is told that an address has an account, instead of the owner of the address alone. */
   readonly tellThreepids: boolean
+  /** How long something is unread before a mail tells of it, in milliseconds. */
+  readonly notifyAfterMs: number
 }
 
 /** The platform's binding, an HTTP provider, or the launcher, which writes into a folder. */
@@ -40,7 +42,14 @@ export function mailSettings(env: Env): MailSettings | undefined {
     registration,
     emailDomains: emailDomains.filter((domain) => domain !== ''),
     tellThreepids: oneOf('TELL_THREEPIDS', env.TELL_THREEPIDS, ['off', 'on']) === 'on',
+    notifyAfterMs: 1000 * seconds('MAIL_NOTIFY_AFTER_SECONDS', env.MAIL_NOTIFY_AFTER_SECONDS, 600),
   }
+}
+
+function seconds(name: string, text: string | undefined, standard: number): number {
+  const number = Number(text || standard)
+  if (Number.isInteger(number) && number >= 1 && number <= 86_400) return number
+  throw new Error(`${name} is not a number from 1 to 86400: ${text}`)
 }
 
 // The first is the default.

@@ -17,6 +17,9 @@ export interface Mail {
   readonly unsubscribe?: string
 }
 
+/** Where the links in mails lead that end them. */
+export const unsubscribePath = '/_matrix/client/unstable/hearth/email/unsubscribe'
+
 const timeoutMs = 15_000
 
 /** How this server sends mail. 400 M_THREEPID_MEDIUM_NOT_SUPPORTED where it does not. */

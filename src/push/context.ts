@@ -2,10 +2,13 @@
 // Specification: client-server API, "Push Notifications"; push gateway API.
 
 import type { JsonObject } from '../matrix/json.ts'
+import type { Digest } from './email-digest.ts'
 import type { GatewayAnswer } from './gateway.ts'
 
 /** A pusher as a client sets it. `data` holds the URL of the gateway, checked when it was set. */
 export interface PusherSettings {
+  /** By mail, the pushkey being the address; to a gateway where absent. */
+  readonly kind?: 'email'
   readonly appId: string
   readonly pushkey: string
   readonly appDisplayName: string
@@ -15,12 +18,27 @@ export interface PusherSettings {
   readonly data: JsonObject
 }
 
+/** What is known of a pusher that sends mails. */
+export interface EmailStanding {
+  /** In the links that end it. */
+  readonly secret: string
+  /** Rooms that are in no further mail for a while. */
+  readonly pauses: Map<number, Pause>
+}
+
+export interface Pause {
+  /** Milliseconds, as is its length. */
+  readonly until: number
+  readonly length: number
+}
+
 export interface Pusher {
   readonly id: number
   readonly uid: number
   /** The device whose session set it: it goes with that. */
   deviceId: string
   settings: PusherSettings
+  email: EmailStanding | undefined
   /** When the client set it last, in seconds. */
   pushkeyTs: number
   failures: number
@@ -53,6 +71,10 @@ export interface PushDeps {
   readonly setAlarm: (time: number) => void
   /** Posts to a gateway. Rejects where it cannot be reached. */
   readonly notify: (url: string, body: JsonObject) => Promise<GatewayAnswer>
+  /** Sends a mail. Rejects where that fails. */
+  readonly mail: (pusher: Pusher, digest: Digest) => Promise<void>
+  /** How long something is unread before a mail tells of it, in milliseconds. */
+  readonly mailAfterMs: number
   /** How many unread messages a user has. */
   readonly unread: (uid: number) => number
   /** Whether a user has read something that was said in a room. */

@@ -3,15 +3,15 @@
 
 import { errorMessage, log } from '../log.ts'
 import { stringProperty } from '../matrix/json.ts'
+import { backOff, isWanted, succeeded } from './back-off.ts'
 import { armAlarm, type Pusher, type Pushes } from './context.ts'
+import { sendDigest } from './email-digest.ts'
 import type { GatewayAnswer } from './gateway.ts'
 import { notifyBody } from './notification.ts'
 import { removePushers } from './pushers.ts'
 import { dropPush, nextPush, type Push } from './queue.ts'
 
 const quickRetryMs = 2_000
-const longestBackOffMs = 60 * 60_000
-const longestWaitMs = 24 * 60 * 60_000
 // A gateway that takes no offence at other pushes would never take this one, which holds up the others.
 const triesOfRefused = 3
 
@@ -56,8 +56,11 @@ async function serve(pushes: Pushes, pusher: Pusher): Promise<void> {
   // The next one is served from here: thousands of them with nothing left to say must not lie on one stack.
   await Promise.resolve()
   try {
-    const push = nextWanted(pushes, pusher)
-    if (push) await send(pushes, pusher, push)
+    if (pusher.email) await sendDigest(pushes, pusher, pusher.email)
+    else {
+      const push = nextWanted(pushes, pusher)
+      if (push) await send(pushes, pusher, push)
+    }
   } catch (error) {
     // Nothing of the gateway's doing. The alarm looks after what waits.
     pusher.retryAt = pushes.deps.now() + pushes.deps.lookAfterMs
@@ -75,12 +78,9 @@ async function serve(pushes: Pushes, pusher: Pusher): Promise<void> {
 
 /** The next push that still is of use: not too old, and about nothing that was read meanwhile. */
 function nextWanted(pushes: Pushes, pusher: Pusher): Push | undefined {
-  const { now, hasRead } = pushes.deps
   for (;;) {
     const push = nextPush(pushes, pusher)
-    if (!push) return undefined
-    const isRead = push.rid !== 0 && hasRead(pusher.uid, push)
-    if (push.ts > now() - longestWaitMs && !isRead) return push
+    if (!push || isWanted(pushes, pusher, push)) return push
     dropPush(pushes, pusher, push)
   }
 }
@@ -109,6 +109,7 @@ function urlOf({ settings }: Pusher): string {
 
 // For the operator: the rest of the URL may be a secret.
 function gatewayOf(pusher: Pusher): string {
+  if (pusher.email) return 'mail'
   return URL.parse(urlOf(pusher))?.host ?? ''
 }
 
@@ -118,9 +119,7 @@ function sent(pushes: Pushes, pusher: Pusher, push: Push, { rejected }: GatewayA
   dropPush(pushes, pusher, push)
   pusher.quickRetries = 0
   pusher.retryAt = 0
-  if (pusher.failures === 0) return
-  pusher.failures = 0
-  writeStanding(pushes, pusher)
+  succeeded(pushes, pusher)
 }
 
 interface Failure {
@@ -133,7 +132,7 @@ interface Failure {
 
 function failed(pushes: Pushes, pusher: Pusher, push: Push, failure: Failure): void {
   if (pusher.gone) return
-  const { now, random, later, firstBackOffMs } = pushes.deps
+  const { now, later } = pushes.deps
   if (pusher.failures === 0 && pusher.quickRetries === 0 && failure.notBefore === undefined) {
     pusher.quickRetries = 1
     pusher.retryAt = now() + quickRetryMs
@@ -142,17 +141,6 @@ function failed(pushes: Pushes, pusher: Pusher, push: Push, failure: Failure): v
       pump(pushes)
     })
   }
-  pusher.failures += 1
-  const pause = Math.min(firstBackOffMs * 2 ** (pusher.failures - 1), longestBackOffMs)
-  // Up to a tenth more or less, so that not all are tried in the same moment.
-  const retryAt = Math.round(now() + pause * (0.9 + 0.2 * random()))
-  pusher.retryAt = Math.max(retryAt, Math.min(failure.notBefore ?? 0, now() + longestBackOffMs))
+  backOff(pushes, pusher, { error: failure.error, gateway: gatewayOf(pusher), notBefore: failure.notBefore })
   if (failure.refused && pusher.failures % triesOfRefused === 0) dropPush(pushes, pusher, push)
-  writeStanding(pushes, pusher)
-  log({ event: 'push_failed', gateway: gatewayOf(pusher), failures: pusher.failures, error: failure.error })
-  armAlarm(pushes, pusher.retryAt)
-}
-
-function writeStanding({ deps }: Pushes, { id, failures, retryAt }: Pusher): void {
-  deps.sql.exec('UPDATE pushers SET failures = ?, retry_at = ? WHERE id = ?', failures, retryAt, id)
 }

@@ -1,7 +1,9 @@
 // The pushers of a shard's users: set, listed and removed, on disk and in memory.
 // Specification: client-server API, POST /pushers/set, GET /pushers.
 
+import { newSecretToken } from '../storage/secret-token.ts'
 import type { Pusher, PusherSettings, PushDeps, Pushes } from './context.ts'
+import { readPauses } from './email-digest.ts'
 
 /** How many pushers a user may have: each costs a request an event. */
 export const mostPushers = 50
@@ -15,6 +17,8 @@ type PusherRow = {
   failures: number
   retry_at: number
   waiting: number
+  secret: string | null
+  pauses: string | null
 }
 
 /** Reads all pushers into memory. */
@@ -22,7 +26,8 @@ export function openPushes(deps: PushDeps): Pushes {
   const rows = deps.sql
     .exec<PusherRow>(
       `SELECT id, uid, device_id, pushkey_ts, settings, failures, retry_at,
-         (SELECT count(*) FROM pushes WHERE pusher = id) AS waiting FROM pushers ORDER BY id`,
+         (SELECT count(*) FROM pushes WHERE pusher = id) AS waiting, secret, pauses
+       FROM pushers LEFT JOIN email_pushers ON pusher = id ORDER BY id`,
     )
     .toArray()
   const pushers = new Map<number, Pusher[]>()
@@ -45,6 +50,10 @@ function asPusher(row: PusherRow): Pusher {
     deviceId: row.device_id,
     // Written by `setPusher` alone.
     settings: JSON.parse(row.settings) as PusherSettings,
+    email:
+      row.secret === null
+        ? undefined
+        : { secret: row.secret, pauses: row.pauses === null ? new Map() : readPauses(row.pauses) },
     pushkeyTs: row.pushkey_ts,
     failures: row.failures,
     retryAt: row.retry_at,
@@ -81,21 +90,40 @@ export function setPusher(pushes: Pushes, uid: number, deviceId: string, setting
       pushkeyTs,
       known.id,
     )
+    keepKind(pushes, known)
     return true
   }
   if (pushersOf(pushes, uid).length >= mostPushers) return false
   const row = sql
     .exec<PusherRow>(
       `INSERT INTO pushers (uid, device_id, settings, pushkey_ts) VALUES (?, ?, ?, ?)
-       RETURNING id, uid, device_id, pushkey_ts, settings, failures, retry_at, 0 AS waiting`,
+       RETURNING id, uid, device_id, pushkey_ts, settings, failures, retry_at, 0 AS waiting, NULL AS secret, NULL AS pauses`,
       uid,
       deviceId,
       text,
       pushkeyTs,
     )
     .toArray()
-  pushes.pushers.set(uid, [...pushersOf(pushes, uid), ...row.map(asPusher)])
+  const added = row.map(asPusher)
+  for (const pusher of added) keepKind(pushes, pusher)
+  pushes.pushers.set(uid, [...pushersOf(pushes, uid), ...added])
   return true
+}
+
+/** Makes a pusher one that sends mails, or one that does not any more, as its settings say. */
+function keepKind({ deps }: Pushes, pusher: Pusher): void {
+  const isEmail = pusher.settings.kind === 'email'
+  if (isEmail === (pusher.email !== undefined)) return
+  // What waits was written for the other kind.
+  deps.sql.exec('DELETE FROM pushes WHERE pusher = ?', pusher.id)
+  pusher.waiting = 0
+  if (!isEmail) {
+    pusher.email = undefined
+    deps.sql.exec('DELETE FROM email_pushers WHERE pusher = ?', pusher.id)
+    return
+  }
+  pusher.email = { secret: newSecretToken(), pauses: new Map() }
+  deps.sql.exec('INSERT INTO email_pushers (pusher, secret) VALUES (?, ?)', pusher.id, pusher.email.secret)
 }
 
 /** Whether a pusher is the one for an app and a pushkey. */
@@ -117,6 +145,7 @@ export function removePushers(pushes: Pushes, which: (pusher: Pusher) => boolean
       pushes.ready.delete(pusher)
       sql.exec('DELETE FROM pushers WHERE id = ?', pusher.id)
       sql.exec('DELETE FROM pushes WHERE pusher = ?', pusher.id)
+      if (pusher.email) sql.exec('DELETE FROM email_pushers WHERE pusher = ?', pusher.id)
     }
     const left = pushers.filter((pusher) => !gone.includes(pusher))
     if (left.length > 0) pushes.pushers.set(uid, left)

@@ -61,25 +61,28 @@ type PushRow = {
 }
 
 /** The push that goes out next. */
-export function nextPush({ deps }: Pushes, pusher: Pusher): Push | undefined {
-  const row = deps.sql
-    .exec<PushRow>(
-      'SELECT pos, ts, rid, room_pos, thread, notification FROM pushes WHERE pusher = ? ORDER BY pos LIMIT 1',
-      pusher.id,
-    )
-    .toArray()[0]
-  if (!row) pusher.waiting = 0
-  return (
-    row && {
-      position: row.pos,
-      ts: row.ts,
-      rid: row.rid,
-      roomPosition: row.room_pos,
-      ...(row.thread === null ? {} : { thread: row.thread }),
-      // Written by `queuePush` alone.
-      notification: JSON.parse(row.notification) as StoredNotification,
-    }
+export function nextPush(pushes: Pushes, pusher: Pusher): Push | undefined {
+  const [push] = waitingPushes(pushes, pusher, 1)
+  if (!push) pusher.waiting = 0
+  return push
+}
+
+/** The pushes that wait, in their order. */
+export function waitingPushes({ deps }: Pushes, pusher: Pusher, limit = mostWaiting): Push[] {
+  const rows = deps.sql.exec<PushRow>(
+    'SELECT pos, ts, rid, room_pos, thread, notification FROM pushes WHERE pusher = ? ORDER BY pos LIMIT ?',
+    pusher.id,
+    limit,
   )
+  return rows.toArray().map((row) => ({
+    position: row.pos,
+    ts: row.ts,
+    rid: row.rid,
+    roomPosition: row.room_pos,
+    ...(row.thread === null ? {} : { thread: row.thread }),
+    // Written by `queuePush` alone.
+    notification: JSON.parse(row.notification) as StoredNotification,
+  }))
 }
 
 /** Forgets a push that is done with. */

@@ -37,7 +37,7 @@ beforeEach(() => {
   alarms = []
   const sql = memorySql()
   const tables = hubMigrations.map(({ sql: text }) => text).join('\n')
-  for (const table of ['pushers', 'pushes']) {
+  for (const table of ['pushers', 'pushes', 'email_pushers']) {
     sql.exec(new RegExp(`CREATE TABLE ${table} [^;]*`).exec(tables)?.[0] ?? 'no such table')
   }
   deps = {
@@ -52,6 +52,8 @@ beforeEach(() => {
       told.push({ url, eventId: property(notification, 'event_id'), unread })
       return await answer(url)
     },
+    mail: async () => undefined,
+    mailAfterMs: 10 * minute,
     unread: () => 3,
     hasRead: (_, { roomPosition }) => roomPosition <= read,
     connections: 4,
