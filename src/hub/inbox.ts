@@ -9,8 +9,9 @@ import { nextPosition, transact, type HubContext } from './context.ts'
 import { findRoom, internRoom, internUser } from './interned.ts'
 import { joinedMembers, forgetMembers } from './members.ts'
 import { nobodyNotified, notified } from './notify.ts'
-import { applyOtherMembers, type OtherMember } from './other-members.ts'
+import { applyOtherMembers, type OtherMember, renameOtherMembers } from './other-members.ts'
 import { queueNews, startPushes } from './pushes.ts'
+import { badgesBefore, readBySending } from './read-by-sending.ts'
 import { rememberNews } from './recent-news.ts'
 import { keepFacts } from './room-facts.ts'
 import { forgetUnshared, keptMembers } from './remote-keys.ts'
@@ -61,6 +62,7 @@ function applyRoomNews(hub: HubContext, { roomId, events, members, facts }: Room
   const rid = internRoom(hub, roomId)
   const known = appliedUpTo(hub, rid)
   const fresh = events.filter(({ to }) => to > known)
+  const badges = badgesBefore(hub, fresh)
   transact(hub, () => {
     // A shard that was told of events has the members.
     if (members && known === 0) {
@@ -81,6 +83,7 @@ function applyRoomNews(hub: HubContext, { roomId, events, members, facts }: Room
   for (const news of fresh) shareKeys(hub, rid, news)
   for (const uid of concerned) markNews(hub, uid)
   for (const uid of concerned) unreadMayHaveChanged(hub, uid, rid)
+  readBySending(hub, rid, fresh, badges)
   for (const uid of concerned) wake(hub, uid)
   startPushes(hub, queued)
 }
@@ -141,6 +144,7 @@ function applyEvent(
   queued.push(...queueNews(hub, { position, rid }, roomId, news, pushes))
   for (const change of news.memberships) applyMembership(hub, rid, news, change, position)
   if (news.others) applyOtherMembers(hub, rid, news.others)
+  if (news.renamed) renameOtherMembers(hub, rid, news.renamed)
   // A resolution can change several memberships at once; each has a row to be found by.
   for (const change of more) insertMembershipLog(hub, rid, news, change)
   if (news.memberships.length > 0) forgetMembers(hub, rid)

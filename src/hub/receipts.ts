@@ -3,6 +3,9 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../matrix/json.ts'
 import type { HubContext } from './context.ts'
 
+/** The type of what is no receipt: an event of the user's own, up to which they have read. Nobody is shown it. */
+export const ownEvent = 'own'
+
 interface ReceiptRow {
   readonly rid: number
   readonly user_id: string
@@ -33,7 +36,7 @@ export function receiptsIn(hub: HubContext, viewer: string, rid: number): JsonOb
 function contents(rows: readonly ReceiptRow[], viewer: string): Map<number, JsonObject> {
   const result = new Map<number, JsonObject>()
   for (const row of rows) {
-    if (row.type === 'm.read.private' && row.user_id !== viewer) continue
+    if (row.type === ownEvent || (row.type === 'm.read.private' && row.user_id !== viewer)) continue
     const content = result.get(row.rid) ?? {}
     result.set(row.rid, content)
     const users = child(child(content, row.event_id), row.type)

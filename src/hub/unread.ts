@@ -18,7 +18,7 @@ export interface UnreadCounts extends Counts {
 }
 
 /** The thread of what is in none. */
-const mainTimeline = 'main'
+export const mainTimeline = 'main'
 
 // A longer tail is folded into a row, so that counting stays cheap in rooms that nobody reads.
 const longestTail = 500

@@ -110,3 +110,23 @@ test('a receipt for the whole room is shown where there is one for a thread as w
   const text = JSON.stringify((rooms as { join: JsonObject }).join[roomId])
   expect(text).toMatch(/"m.read":\{"@bob:test.local":\{"ts":\d+\}\}/)
 })
+
+test('who says something has read what was said before, where they say it', async () => {
+  const { roomId, say } = await setUp()
+  const root = await say('root')
+  const inThread = { rel_type: 'm.thread', event_id: root }
+  await say('for bob', inThread)
+  await say('for bob')
+  expect(await counts(roomId)).toEqual({ room: [3, 2], main: [2, 1], threads: { [root]: [1, 1] } })
+  await bob.setState(roomId, 'm.room.member', { membership: 'join', displayname: 'Bob' }, bob.userId)
+  expect(await counts(roomId)).toMatchObject({ room: [3, 2] })
+  await bob.send(roomId, { msgtype: 'm.text', body: 'here' })
+  expect(await counts(roomId)).toEqual({ room: [1, 1], main: [0, 0], threads: { [root]: [1, 1] } })
+  await say('more')
+  await bob.send(roomId, { msgtype: 'm.text', body: 'there', 'm.relates_to': inThread })
+  expect(await counts(roomId)).toEqual({ room: [1, 0], main: [1, 0], threads: {} })
+  // That is nobody else's business, and no receipt.
+  const { rooms } = await alice.done('GET', '/sync')
+  expect(JSON.stringify((rooms as { join: JsonObject }).join[roomId])).not.toContain('m.receipt')
+  expect(JSON.stringify(await bob.done('GET', '/sync'))).not.toContain('"own"')
+})

@@ -1,0 +1,65 @@
+// Who says something has read what was said before: in the thread that they speak in, or in the main timeline.
+// Specification: client-server API, "Marking notifications as read".
+
+import type { HubContext } from './context.ts'
+import { findUser } from './interned.ts'
+import { hasPushers, pushCount } from './pushes.ts'
+import { ownEvent } from './receipts.ts'
+import type { EventNews } from './room-news.ts'
+import { unreadMayHaveChanged, unreadTotal } from './unread-total.ts'
+import { mainTimeline, unreadCounts, type UnreadCounts } from './unread.ts'
+
+/** How many messages a user has not read, if they have a pusher, whose badge shows the number. */
+interface Badge {
+  readonly uid: number
+  readonly unread: number
+}
+
+/** The badges of those who send events, as they are before the events are applied. */
+export function badgesBefore(hub: HubContext, news: readonly EventNews[]): Badge[] {
+  const senders = new Set(news.flatMap((event) => senderOf(hub, event) ?? []))
+  return [...senders]
+    .filter((uid) => hasPushers(hub, uid))
+    .map((uid) => ({ uid, unread: unreadTotal(hub, uid) }))
+}
+
+/** Notes what the senders of events have read by sending them. Writes nothing where nothing was unread. Call when they are applied. */
+export function readBySending(
+  hub: HubContext,
+  rid: number,
+  news: readonly EventNews[],
+  badges: readonly Badge[],
+): void {
+  for (const { eventId, sender, thread = mainTimeline, to, ...event } of news) {
+    const uid = senderOf(hub, { sender, ...event })
+    if (uid === undefined || unreadIn(unreadCounts(hub, uid, rid, hub.position), thread) === 0) continue
+    // Nobody is told of it: those who wait are told of the event, and of the count with it.
+    hub.sql.exec(
+      `INSERT OR REPLACE INTO receipts (rid, user_id, type, thread, event_id, ts, room_pos, pos)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      rid,
+      sender,
+      ownEvent,
+      thread,
+      eventId,
+      hub.now(),
+      to,
+      hub.position,
+    )
+    unreadMayHaveChanged(hub, uid, rid)
+  }
+  for (const { uid, unread } of badges) pushCount(hub, uid, unread)
+}
+
+// State may be set by programs, in all rooms of a user at once, and delayed events are sent when nobody looks.
+function senderOf(
+  hub: HubContext,
+  { transaction, sender, event }: Pick<EventNews, 'transaction' | 'sender' | 'event'>,
+): number | undefined {
+  return transaction && !Object.hasOwn(event, 'state_key') ? findUser(hub, sender) : undefined
+}
+
+function unreadIn({ notifications, threads }: UnreadCounts, thread: string): number {
+  if (thread !== mainTimeline) return threads[thread]?.notifications ?? 0
+  return Object.values(threads).reduce((left, count) => left - count.notifications, notifications)
+}
