@@ -110,6 +110,13 @@ export const slips: readonly Slip[] = [
     reason: 'The text’s own example of a login with an address has no type in its identifier.',
   },
   {
+    operations: ['GET /_matrix/client/versions'],
+    part: 'answer 500',
+    pointer: '',
+    rule: 'status',
+    reason: 'A server with settings that make no sense does not start, and says so to whoever asks anything.',
+  },
+  {
     operations: [`POST ${client}/rooms/{roomId}/invite`],
     part: 'request body',
     pointer: '',

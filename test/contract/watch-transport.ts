@@ -6,6 +6,7 @@ import { Readable } from 'node:stream'
 import type { NodeHandler } from '../../scripts/federation-transport.ts'
 import { documentsAreHere } from './documents.ts'
 import { record } from './recorder.ts'
+import { dictated } from './watch-fetch.ts'
 
 const ours = new Set<string>()
 
@@ -39,7 +40,7 @@ function watched(transport: NodeHandler): NodeHandler {
         status,
         headers: answer.headers,
         body: isJson(answer.headers) ? Buffer.concat(answer.chunks).toString() : undefined,
-        askedByUs: true,
+        askedByUs: !dictated.has(target.split('?', 1)[0] ?? ''),
         answeredByUs: ours.has(String(headers['x-hearth-destination'])),
       })
     })
