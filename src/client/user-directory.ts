@@ -1,9 +1,11 @@
-// Specification: client-server API, "User Directory". Names are those of profiles, never those of single rooms.
+// Specification: client-server API, "User Directory". Names of local users are those of profiles, never those of single rooms;
+// users of other servers are found by what they are called in the rooms that make them visible.
 
 import * as v from 'valibot'
 import { hubStub, type Env } from '../env.ts'
 import type { App } from '../http/app-type.ts'
 import { jsonBody } from '../http/json-body.ts'
+import { rateLimit } from '../http/rate-limit.ts'
 import { requireSession, type Session } from '../http/session.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
 import { findOpenRooms, findUsersByTerm, type FoundUser } from '../storage/user-directory.ts'
@@ -25,6 +27,7 @@ const searchBody = v.looseObject({
 export function userDirectoryRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3user_directorysearch
   app.post('/_matrix/client/v3/user_directory/search', requireSession(), async (c) => {
+    await rateLimit(c.env, c.env.SEND_LIMIT, c.var.session.userId)
     const body = await jsonBody(c, searchBody)
     const limit = Math.min(body.limit, largestLimit)
     const { found, more } = await search(c.env, c.var.session, body.search_term, limit)
@@ -32,7 +35,7 @@ export function userDirectoryRoutes(app: App): void {
   })
 }
 
-function result({ userId, displayname, avatarUrl }: FoundUser) {
+function result({ userId, displayname, avatarUrl }: Omit<FoundUser, 'shard'>) {
   return {
     user_id: userId,
     ...(displayname === null ? {} : { display_name: displayname }),
@@ -45,12 +48,32 @@ async function search(
   session: Session,
   term: string,
   limit: number,
-): Promise<{ found: FoundUser[]; more: boolean }> {
-  const [first, own, open] = await Promise.all([
-    findUsersByTerm(env, term, { limit: candidatesPerPage, offset: 0 }),
+): Promise<{ found: Omit<FoundUser, 'shard'>[]; more: boolean }> {
+  const [own, open] = await Promise.all([
     hubStub(env, session.shard).joinedRooms(session.userId),
     findOpenRooms(env, mostOpenRooms),
   ])
+  const local = await searchLocal(env, session, term, limit, { own, open })
+  const left = limit - local.found.length
+  const others = await hubStub(env, session.shard).searchOthers(session.userId, {
+    term,
+    openRooms: open,
+    limit: left + 1,
+  })
+  return {
+    found: [...local.found, ...others.slice(0, left)],
+    more: local.more || others.length > left,
+  }
+}
+
+async function searchLocal(
+  env: Env,
+  session: Session,
+  term: string,
+  limit: number,
+  { own, open }: { readonly own: readonly RoomId[]; readonly open: readonly RoomId[] },
+): Promise<{ found: FoundUser[]; more: boolean }> {
+  const first = await findUsersByTerm(env, term, { limit: candidatesPerPage, offset: 0 })
   const found: FoundUser[] = []
   let candidates = first
   for (let page = 1; candidates.length > 0; page += 1) {

@@ -119,6 +119,7 @@ import type { SlidingSyncRequest } from './sliding-sync-request.ts'
 import { parseSyncToken } from './sync-token.ts'
 import { planSync } from './sync.ts'
 import { seenToDevice, type SyncRequest, syncRequestHeader } from './sync-request.ts'
+import { type FoundOther, type OthersSearch, searchOthers } from './search-others.ts'
 import { setTyping, type TypingRequest } from './set-typing.ts'
 import { acknowledgeToDevice, receiveToDevice, type ToDeviceRequest } from './to-device.ts'
 import { dropWaiters, pollSync, requireCurrentDevice, wakeUser } from './waiters.ts'
@@ -210,6 +211,11 @@ export class Hub extends DurableObject<Env> {
 
   roomsOf(userId: UserId): { roomId: RoomId; membership: string }[] {
     return roomsOf(this.#hub, userId)
+  }
+
+  /** Users of other servers whom a user finds by a term. */
+  searchOthers(userId: UserId, request: OthersSearch): FoundOther[] {
+    return searchOthers(this.#hub, userId, request)
   }
 
   joinedRooms(userId: UserId): RoomId[] {

@@ -3,31 +3,40 @@
 // Specification: server-server API, "Device Management"; client-server API, "Tracking the device list for a user".
 
 import type { ServerName, UserId } from '../matrix/event.ts'
+import type { JsonValue } from '../matrix/json.ts'
 import { serverNameOf } from '../matrix/identifiers.ts'
 import type { HubContext } from './context.ts'
 
 /** What happened to a user who is not of this shard. */
-export interface OtherMember {
+export interface OtherMember extends MemberProfile {
   readonly userId: UserId
   readonly joined: boolean
+}
+
+/** What a member event says of its user; absent where it does not, or where nobody has looked. */
+export interface MemberProfile {
+  readonly name?: string
+  readonly avatar?: string
 }
 
 /** Takes over who joined and left. Call inside a transaction. */
 export function applyOtherMembers(hub: HubContext, rid: number, members: readonly OtherMember[]): void {
   if (members.length === 0) return
   // What happened last counts.
-  const now = [...new Map(members.map(({ userId, joined }) => [userId, joined]))]
-  const ids = (wanted: boolean) =>
-    lists(now.filter(([, joined]) => joined === wanted).map(([userId]) => userId))
+  const now = [...new Map(members.map((member) => [member.userId, member])).values()]
   // As lists: the first join of a room brings all its members.
-  for (const list of ids(true)) {
+  const joined = now.filter((member) => member.joined)
+  for (const list of lists(
+    joined.map(({ userId, name, avatar }) => [userId, name ?? null, avatar ?? null]),
+  )) {
     hub.sql.exec(
-      'INSERT OR IGNORE INTO other_members (rid, user_id) SELECT ?, value FROM json_each(?)',
+      `INSERT OR IGNORE INTO other_members (rid, user_id, name, avatar)
+       SELECT ?, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)`,
       rid,
       list,
     )
   }
-  for (const list of ids(false)) {
+  for (const list of lists(now.filter((member) => !member.joined).map(({ userId }) => userId))) {
     hub.sql.exec(
       'DELETE FROM other_members WHERE rid = ? AND user_id IN (SELECT value FROM json_each(?))',
       rid,
@@ -36,12 +45,26 @@ export function applyOtherMembers(hub: HubContext, rid: number, members: readonl
   }
 }
 
-// A parameter has two megabytes at most, a user id 255 bytes.
-const idsPerList = 5000
+/** Takes over what members are called now. */
+export function renameOtherMembers(hub: HubContext, rid: number, members: readonly OtherMember[]): void {
+  for (const { userId, name = null, avatar = null } of members) {
+    hub.sql.exec(
+      `UPDATE other_members SET name = ?1, avatar = ?2
+       WHERE rid = ?3 AND user_id = ?4 AND (name IS NOT ?1 OR avatar IS NOT ?2)`,
+      name,
+      avatar,
+      rid,
+      userId,
+    )
+  }
+}
 
-function lists(ids: readonly UserId[]): string[] {
-  return Array.from({ length: Math.ceil(ids.length / idsPerList) }, (_, i) =>
-    JSON.stringify(ids.slice(i * idsPerList, (i + 1) * idsPerList)),
+// A parameter has two megabytes at most, a member with a name and an avatar fewer than two thousand bytes.
+const membersPerList = 1000
+
+function lists(members: readonly JsonValue[]): string[] {
+  return Array.from({ length: Math.ceil(members.length / membersPerList) }, (_, i) =>
+    JSON.stringify(members.slice(i * membersPerList, (i + 1) * membersPerList)),
   )
 }
 

@@ -53,6 +53,8 @@ export interface EventNews {
   readonly memberships: readonly MembershipNews[]
   /** Users of other servers and other shards who joined or are no longer joined by this event. */
   readonly others?: readonly OtherMember[]
+  /** Those who stay and are called otherwise by this event. */
+  readonly renamed?: readonly OtherMember[]
   readonly push: PushFacts
 }
 

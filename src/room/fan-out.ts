@@ -6,7 +6,6 @@ import { hubStub } from '../env.ts'
 import type { EventNews, MembershipNews, PushFacts } from '../hub/room-news.ts'
 import { errorMessage, log } from '../log.ts'
 import type { UserId } from '../matrix/event.ts'
-import { parseUserId } from '../matrix/identifiers.ts'
 import { isJsonObject, objectProperty, stringProperty, type JsonObject } from '../matrix/json.ts'
 import { notificationLevel, powerLevelsContent, userPowerLevel } from '../matrix/power-levels.ts'
 import { delayIdOf, syncEvent, transactionOf } from './client-event.ts'
@@ -16,6 +15,7 @@ import { eventAt, eventByEid, eventsBetween, eventStatus, livePosition, type Sto
 import { hasOtherServers } from './joined-servers.ts'
 import { memberCounts, membershipChanges, type MembershipChange } from './member-counts.ts'
 import { membersBefore } from './members-before.ts'
+import { othersOf } from './others-of-shard.ts'
 import { acknowledge, armAlarm, soonMs, toldUpTo } from './outbox.ts'
 import { changesFacts, roomFacts } from './room-facts.ts'
 import { eventInState, stateLookup } from './state-at.ts'
@@ -155,7 +155,10 @@ function eventNews(room: RoomContext, stored: StoredEvent, shard: number): Event
     memberships: changes
       .filter((change) => isOfShard(room, change.userId, shard))
       .map((change) => membershipNews(room, stored, change)),
-    ...othersOf(room, changes, shard),
+    ...othersOf(
+      room,
+      changes.filter(({ userId }) => !isOfShard(room, userId, shard)),
+    ),
     push: pushFacts(room, stored),
   }
 }
@@ -186,22 +189,6 @@ function isOfShard(room: RoomContext, userId: string, shard: number): boolean {
     room.sql.exec('SELECT 1 FROM local_users WHERE user_id = ? AND shard = ?', userId, shard).toArray()
       .length > 0
   )
-}
-
-/** Who joined or is no longer joined, beside the users of the shard. */
-function othersOf(
-  room: RoomContext,
-  changes: readonly MembershipChange[],
-  shard: number,
-): Pick<EventNews, 'others'> {
-  const others = changes
-    .filter(({ prev, next }) => (prev === 'join') !== (next === 'join'))
-    .filter(({ userId }) => !isOfShard(room, userId, shard))
-    .flatMap(({ userId, next }) => {
-      const other = parseUserId(userId)
-      return other ? [{ userId: other, joined: next === 'join' }] : []
-    })
-  return others.length > 0 ? { others } : {}
 }
 
 function memberEvent(room: RoomContext, stored: StoredEvent, userId: UserId): JsonObject | undefined {

@@ -22,6 +22,14 @@ export interface FoundUser {
 // D1 takes at most 100 parameters in a query.
 const mostWords = 5
 
+/** The words of a term that are looked for. */
+export function searchedWords(term: string): string[] {
+  return term
+    .split(/\s+/u)
+    .filter((word) => word !== '')
+    .slice(0, mostWords)
+}
+
 /**
  * Users who are not deactivated and have every word of the term in their name or user id: those whose name or id is or
  * begins with the term first, then those with a name. Who may see whom is not looked at.
@@ -31,7 +39,6 @@ export async function findUsersByTerm(
   term: string,
   page: { readonly limit: number; readonly offset: number },
 ): Promise<FoundUser[]> {
-  const words = term.split(/\s+/u).filter((word) => word !== '')
   return await database(env)
     .select({
       userId: users.userId,
@@ -41,7 +48,7 @@ export async function findUsersByTerm(
     })
     .from(users)
     .leftJoin(profiles, sql`${profiles.userId} = ${users.userId}`)
-    .where(and(isNull(users.deactivatedAt), ...words.slice(0, mostWords).map(hasWord)))
+    .where(and(isNull(users.deactivatedAt), ...searchedWords(term).map(hasWord)))
     .orderBy(rank(term.trim()), sql`${profiles.displayname} IS NULL`, asc(users.userId))
     .limit(page.limit)
     .offset(page.offset)
@@ -88,7 +95,7 @@ function rank(term: string): SQL {
  * A text as SQLite's `lower`, which knows ASCII alone, leaves it in a name that has it in small letters, in capitals,
  * capitalised, or as it was typed.
  */
-function spellings(text: string): string[] {
+export function spellings(text: string): string[] {
   const typed = text.normalize('NFC')
   const small = typed.toLowerCase()
   const capitalised = small.replace(/(?<!\p{L})\p{L}/gu, (letter) => letter.toUpperCase())

@@ -145,3 +145,64 @@ describe('a room of another server is joined', () => {
     expect(answer).toMatchObject({ status: 200, body: { room_id: roomId } })
   })
 })
+
+describe('the user directory', () => {
+  const search = async (who: RoomClient, term: string, limit = 10) => {
+    const { results, limited } = await who.done('POST', '/user_directory/search', {
+      search_term: term,
+      limit,
+    })
+    return { results, limited }
+  }
+  const named = (user: RoomClient, displayname: string) =>
+    user.done('PUT', `/profile/${user.userId}/displayname`, { displayname })
+
+  it('has users of other servers who are in a room with the searcher, by id and by what they are called there', async () => {
+    const [grace, heidi, stranger] = await Promise.all([
+      newClient(two, 'grace'),
+      newClient(one, 'heidi'),
+      newClient(one, 'stranger'),
+    ])
+    await named(grace, 'Grâce Hopper')
+    const roomId = await grace.createRoom()
+    expect((await search(heidi, 'hopper')).results).toEqual([])
+    await grace.act('invite', roomId, heidi.userId)
+    await expect.poll(async () => (await heidi.join(roomId)).status).toBe(200)
+    const found = [{ user_id: grace.userId, display_name: 'Grâce Hopper' }]
+    for (const term of ['hopper', 'GRÂCE', 'grac', grace.userId, `hop gr`]) {
+      expect(await search(heidi, term), term).toEqual({ results: found, limited: false })
+    }
+    expect((await search(heidi, 'two.test')).results).toEqual([])
+    expect((await search(stranger, 'hopper')).results).toEqual([])
+    // What they are called changes, and so does who is there.
+    await named(grace, 'Amazing')
+    const renamed = [{ user_id: grace.userId, display_name: 'Amazing' }]
+    await expect.poll(async () => (await search(heidi, 'amazing')).results).toEqual(renamed)
+    expect((await search(heidi, 'hopper')).results).toEqual([])
+    await grace.leave(roomId)
+    await expect.poll(async () => (await search(heidi, 'amazing')).results).toEqual([])
+  })
+
+  it('has those in rooms that are open to all for everybody, after the users of this server', async () => {
+    const [judy, judith, stranger] = await Promise.all([
+      newClient(two, 'judy'),
+      newClient(one, 'judith'),
+      newClient(one, 'somebody'),
+    ])
+    const roomId = await judith.createRoom({ preset: 'public_chat', visibility: 'public' })
+    expect((await judy.join(roomId)).status).not.toBe(200)
+    const joined = await judy.call(
+      'POST',
+      `/join/${encodeURIComponent(roomId)}?via=${encodeURIComponent(one.serverName)}`,
+      {},
+    )
+    expect(joined.status).toBe(200)
+    const ids = async (limit: number) => {
+      const { results, limited } = await search(stranger, 'jud', limit)
+      return [(results as { user_id: string }[]).map((result) => result.user_id), limited]
+    }
+    await expect.poll(() => ids(10)).toEqual([[judith.userId, judy.userId], false])
+    expect(await ids(1)).toEqual([[judith.userId], true])
+    expect(await ids(2)).toEqual([[judith.userId, judy.userId], false])
+  })
+})
