@@ -220,9 +220,15 @@ interface WebMessage {
 
 /** What the Worker wants to say to a web server. */
 function webMessage(headers: IncomingHttpHeaders, body: Buffer): WebMessage {
-  if (headers['x-hearth-method'] !== 'POST') return { headers: picked(headers, ['authorization']) }
-  const sent = picked(headers, ['authorization', 'content-type', 'content-length'])
-  return { method: 'POST', headers: sent, body }
+  // Only what is meant for this server: never the signature of a request to a homeserver.
+  const authorization = headers['x-hearth-authorization']
+  const named: Record<string, string> = typeof authorization === 'string' ? { authorization } : {}
+  if (headers['x-hearth-method'] !== 'POST') return { headers: named }
+  return {
+    method: 'POST',
+    headers: { ...named, ...picked(headers, ['content-type', 'content-length']) },
+    body,
+  }
 }
 
 /** A request to an https URL that is anybody's. */

@@ -53,11 +53,14 @@ async function transport(
   servers.push(server)
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
-  return async (destination: string, { uri = '/_matrix/echo', method = 'GET', body = '', url = '' } = {}) => {
+  return async (
+    destination: string,
+    { uri = '/_matrix/echo', method = 'GET', body = '', url = '', as = '' } = {},
+  ) => {
     const target =
       url === ''
         ? { 'X-Hearth-Destination': destination, 'X-Hearth-Method': method, 'X-Hearth-Uri': uri }
-        : { 'X-Hearth-Url': url }
+        : { 'X-Hearth-Url': url, 'X-Hearth-Method': method, ...(as && { 'X-Hearth-Authorization': as }) }
     const headers = { ...target, Authorization: 'X-Matrix a=b', Cookie: 'secret' }
     const request = httpRequest({ port, host: '127.0.0.1', method: 'POST', headers }).end(body)
     const [response] = (await once(request, 'response')) as [IncomingMessage]
@@ -203,6 +206,13 @@ describe('what lies elsewhere on the web', () => {
     const { method, headers } = JSON.parse(text)
     expect([method, headers.host]).toEqual(['GET', target.serverName])
     expect(Object.keys(headers).filter((name) => /hearth|cookie|authorization/.test(name))).toEqual([])
+  })
+
+  test.each(['GET', 'POST'])('is told by %s who asks where that is meant for it', async (method) => {
+    const send = await transport()
+    const url = `https://delegated.test:${target.port}/_matrix/echo`
+    const { text } = await send('', { url, method, as: 'Bearer token' })
+    expect(JSON.parse(text)).toMatchObject({ method, headers: { authorization: 'Bearer token' } })
   })
 
   test.each([

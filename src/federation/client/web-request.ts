@@ -66,20 +66,29 @@ interface Sent {
 async function send({ FEDERATION_TRANSPORT: launcher }: Env, url: URL, sent: Sent): Promise<Response> {
   const { json, authorization, signal } = sent
   const method = json === undefined ? 'GET' : 'POST'
-  const headers: Record<string, string> = {
-    ...(json === undefined ? {} : { 'Content-Type': 'application/json' }),
-    ...(authorization === undefined ? {} : { Authorization: authorization }),
-  }
+  const headers: Record<string, string> = json === undefined ? {} : { 'Content-Type': 'application/json' }
+  const named = (name: string) => (authorization === undefined ? {} : { [name]: authorization })
   if (!launcher) {
     // Private addresses are out of reach: compatibility flag `global_fetch_strictly_public`.
     if (isIpLiteral(url.hostname))
       throw new Error('this platform connects to names alone, not to IP addresses')
     const body = json === undefined ? {} : { body: json }
-    return await fetch(url, { method, headers, ...body, redirect: 'manual', signal })
+    return await fetch(url, {
+      method,
+      headers: { ...headers, ...named('Authorization') },
+      ...body,
+      redirect: 'manual',
+      signal,
+    })
   }
   const response = await launcher.fetch('http://federation-transport/', {
     method: 'POST',
-    headers: { ...headers, 'X-Hearth-Url': url.href, 'X-Hearth-Method': method },
+    headers: {
+      ...headers,
+      ...named('X-Hearth-Authorization'),
+      'X-Hearth-Url': url.href,
+      'X-Hearth-Method': method,
+    },
     body: json ?? '',
     redirect: 'manual',
     signal,
