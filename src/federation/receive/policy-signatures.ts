@@ -10,12 +10,18 @@ import { policySignature } from '../client/policy-server.ts'
 import { type Asking, spend } from './asking.ts'
 import { eventKeys } from './event-keys.ts'
 
+// Workers have six connections.
+const atOnce = 6
+
 /** Asks about events and tells the room. What cannot be asked about is not recommended: those events are soft-failed. */
 export async function askPolicyServer(asking: Asking, unsigned: readonly UnsignedEvent[]): Promise<void> {
   const room = roomStub(asking.env, asking.roomId)
-  for (const event of unsigned) {
-    spend(asking)
-    await room.policyAnswered(event.eventId, await signatureOrNull(asking, event))
+  for (let at = 0; at < unsigned.length; at += atOnce) {
+    const asked = unsigned.slice(at, at + atOnce).map(async (event) => {
+      spend(asking)
+      await room.policyAnswered(event.eventId, await signatureOrNull(asking, event))
+    })
+    await Promise.all(asked)
   }
 }
 
