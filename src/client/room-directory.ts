@@ -92,8 +92,15 @@ export async function listDirectory(env: Env, query: Record<string, string>): Pr
 /** A page of this server's directory, as the body of a POST asks for it. M_BAD_JSON, M_INVALID_PARAM. */
 export async function searchDirectory(env: Env, content: JsonObject): Promise<JsonObject> {
   const body = checked(searchBody, content, 'M_BAD_JSON')
-  // No room of this server belongs to another network.
-  if (body.third_party_instance_id !== undefined && body.include_all_networks !== true) {
+  if (body.third_party_instance_id !== undefined) {
+    if (body.include_all_networks === true) {
+      throw new MatrixError(
+        'M_INVALID_PARAM',
+        400,
+        'Invalid field third_party_instance_id: only without include_all_networks',
+      )
+    }
+    // No room of this server belongs to another network.
     return { chunk: [], total_room_count_estimate: 0 }
   }
   const term = body.filter?.generic_search_term

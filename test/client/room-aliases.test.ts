@@ -182,6 +182,18 @@ describe('the directory', () => {
     expect(await typed([])).toEqual([])
   })
 
+  it('knows no rooms of other networks, all of which cannot be meant together with one', async () => {
+    await alice.createRoom({ visibility: 'public', name: 'networked' })
+    const filter = { generic_search_term: 'networked' }
+    expect((await search({ filter, include_all_networks: true })).chunk.length).toBe(1)
+    expect(await search({ filter, third_party_instance_id: 'irc' })).toEqual({
+      chunk: [],
+      total_room_count_estimate: 0,
+    })
+    const both = { filter, third_party_instance_id: 'irc', include_all_networks: true }
+    expect(await alice.call('POST', '/publicRooms', both)).toEqual(refusal(400, 'M_INVALID_PARAM'))
+  })
+
   it('forgets rooms that all have left', async () => {
     const roomId = await alice.createRoom({ visibility: 'public', name: 'left behind' })
     const filter = { generic_search_term: 'left behind' }

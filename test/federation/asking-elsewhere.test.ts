@@ -1,4 +1,4 @@
-// What clients ask of users and rooms of other servers: profiles, account statuses, and through whom a room is joined.
+// What clients ask of users and rooms of other servers: their profiles, who they are, and through whom a room is joined.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makeAuthority } from '../support/certificates.ts'
@@ -58,44 +58,6 @@ describe('the profile of a user of another server', () => {
     fake.answer(path, () => ({ errcode: 'M_NOT_FOUND', error: 'No' }), 404)
     expect(await of(user('nobody'))).toEqual(refusal(404, 'M_NOT_FOUND'))
     expect(await of(`@nobody:${two.serverName}`)).toEqual(refusal(404, 'M_NOT_FOUND'))
-  })
-})
-
-describe('MSC3720: the account status of users of other servers', () => {
-  const unstable = 'unstable/org.matrix.msc3720/account_status'
-  const ask = (userIds: string[]) =>
-    one.request('POST', `/_matrix/client/${unstable}`, { token: alice.token, body: { user_ids: userIds } })
-
-  it('is what these say of their own users, and of nobody else', async () => {
-    const [eve, mallory] = [`@eve:${fake.serverName}`, `@mallory:${fake.serverName}`]
-    fake.answer(`/_matrix/federation/${unstable}`, () => ({
-      account_statuses: {
-        [eve]: { exists: true, deactivated: true },
-        // None of its business, and in no form.
-        [alice.userId]: { exists: false },
-        [bob.userId]: { exists: false },
-        [mallory]: { exists: 'yes' },
-      },
-      failures: [],
-    }))
-    const asked = [alice.userId, bob.userId, `@nobody:${two.serverName}`, eve, mallory, '@x:gone.test']
-    const { status, body } = await ask(asked)
-    expect(status).toBe(200)
-    expect(body).toEqual({
-      account_statuses: {
-        [alice.userId]: { exists: true, deactivated: false },
-        [bob.userId]: { exists: true, deactivated: false },
-        [`@nobody:${two.serverName}`]: { exists: false },
-        [eve]: { exists: true, deactivated: true },
-      },
-      failures: [mallory, '@x:gone.test'],
-    })
-  })
-
-  it('is open where their server refuses to tell', async () => {
-    const frank = `@frank:${fake.serverName}`
-    fake.answer(`/_matrix/federation/${unstable}`, () => ({ errcode: 'M_FORBIDDEN', error: 'No' }), 403)
-    expect((await ask([frank])).body).toEqual({ account_statuses: {}, failures: [frank] })
   })
 })
 
