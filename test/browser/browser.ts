@@ -60,6 +60,11 @@ export async function newReader(
   return { context, page: await context.newPage(), faults, elsewhere }
 }
 
+/** Waits until the page has put the cursor into a field. */
+export async function focused(page: Page, name: string): Promise<void> {
+  await page.locator(`input[name=${name}]:focus`).waitFor()
+}
+
 /** Keeps a picture of a page, where somebody wants to look at it. */
 export async function picture(page: Page, name: string): Promise<void> {
   const folder = process.env.SCREENSHOTS

@@ -3,7 +3,7 @@
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Account, startServer, type TestServer } from '../support/server.ts'
-import { newReader, picture, type Reader, startBrowser } from './browser.ts'
+import { focused, newReader, picture, type Reader, startBrowser } from './browser.ts'
 
 const path = '/_matrix/static/client/login/'
 
@@ -72,6 +72,7 @@ it('shows what was wrong, and can be tried again', async () => {
 it('is filled in by keyboard alone', async () => {
   const { page, context } = await application()
   await page.goto(path)
+  await focused(page, 'user')
   await page.keyboard.type('alice')
   await page.keyboard.press('Tab')
   await page.keyboard.type('password of alice')
