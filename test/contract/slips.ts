@@ -188,10 +188,14 @@ function pattern(text: string): RegExp {
   return made
 }
 
+const noPhones = 'This server keeps no phone numbers.'
 const noNetworks = 'There are no third-party networks without application services.'
 
 /** Operations that never succeed here, each with the reason. */
 export const alwaysRefused: Readonly<Record<string, string>> = {
+  [`POST ${client}/account/3pid/msisdn/requestToken`]: noPhones,
+  [`POST ${client}/account/password/msisdn/requestToken`]: noPhones,
+  [`POST ${client}/register/msisdn/requestToken`]: noPhones,
   [`GET ${client}/thirdparty/location`]: noNetworks,
   [`GET ${client}/thirdparty/location/{protocol}`]: noNetworks,
   [`GET ${client}/thirdparty/protocol/{protocol}`]: noNetworks,
