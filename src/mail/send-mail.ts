@@ -11,7 +11,7 @@ export interface Mail {
   readonly to: string
   readonly subject: string
   readonly text: string
-  /** A whole document. */
+  /** The same as HTML. */
   readonly html: string
   /** Where a mail can be unsubscribed from with one click: a URL that takes a POST. RFC 8058. */
   readonly unsubscribe?: string
