@@ -94,12 +94,12 @@ import { type SignatureFailure, type SignedKey, uploadSignatures } from './uploa
 import { eraseSigningKeys, type SigningKeysUpload, uploadSigningKeys } from './upload-signing-keys.ts'
 import { editPushRules, type PushRuleEdit } from './push-rules.ts'
 import {
-  continueProfileUpdates,
-  expectProfileUpdate,
-  type MemberField,
-  resumeProfileUpdates,
-  tellProfile,
-} from './profile-updates.ts'
+  continueRoomsTasks,
+  expectRoomsTask,
+  resumeRoomsTasks,
+  type RoomsTask,
+  startRoomsTask,
+} from './across-rooms.ts'
 import {
   dropEmailPushers,
   dropPusher,
@@ -131,12 +131,12 @@ export class Hub extends DurableObject<Env> {
     super(ctx, env)
     migrate(ctx.storage, hubMigrations)
     this.#hub = openHub(ctx, env)
-    resumeProfileUpdates(this.#hub)
+    resumeRoomsTasks(this.#hub)
   }
 
   override async alarm(): Promise<void> {
     onPushAlarm(this.#hub)
-    await continueProfileUpdates(this.#hub)
+    await continueRoomsTasks(this.#hub)
   }
 
   // What rooms tell.
@@ -314,14 +314,14 @@ export class Hub extends DurableObject<Env> {
     profileChanged(this.#hub, userId, change)
   }
 
-  /** A field of a user's profile is about to change, of which their rooms are to be told. */
-  expectProfileUpdate(userId: UserId, field: MemberField): void {
-    expectProfileUpdate(this.#hub, userId, field)
+  /** Something is about to concern all rooms of a user. */
+  expectRoomsTask(userId: UserId, task: RoomsTask): void {
+    expectRoomsTask(this.#hub, userId, task)
   }
 
-  /** It has changed. Resolves when the first rooms know. */
-  tellProfile(userId: UserId, field: MemberField): Promise<void> {
-    return tellProfile(this.#hub, userId, field)
+  /** It is so now. Resolves when the first rooms know. */
+  startRoomsTask(userId: UserId, task: RoomsTask): Promise<void> {
+    return startRoomsTask(this.#hub, userId, task)
   }
 
   // Devices.

@@ -301,8 +301,8 @@ export const hubMigrations: readonly DurableMigration[] = [
   {
     id: '0010-profile-updates',
     sql: `
-      -- Users whose rooms are not all told of a new name or avatar. fields, rooms: JSON lists; rooms: those that are left,
-      -- null for all. See profile-updates.ts.
+      -- Users whose rooms do not all know what concerns them. fields, rooms: JSON lists of tasks and of the rooms that are
+      -- left, null for all. See across-rooms.ts.
       CREATE TABLE profile_updates (
         uid INTEGER PRIMARY KEY,
         fields TEXT NOT NULL,
