@@ -13,7 +13,6 @@ import { log } from '../log.ts'
 import { threepidsOf } from '../storage/threepids.ts'
 import { deactivateUser } from '../storage/users.ts'
 import { authenticatedUser } from './authenticated-user.ts'
-import { leaveAllRooms } from './leave-all-rooms.ts'
 
 const deactivationBody = v.object({
   erase: v.optional(v.boolean(), false),
@@ -33,16 +32,18 @@ export function accountDeactivationRoutes(app: App): void {
     if (auth instanceof Response) return auth
     const user = await authenticatedUser(c.env, auth)
     const contacts = idServer === undefined ? [] : await threepidsOf(c.env, user.userId)
+    const hub = hubStub(c.env, user.shard)
+    // A crash in between keeps nobody in their rooms.
+    await hub.expectRoomsTask(user.userId, 'leave')
     // Tokens and password first: from here on nobody acts as this user.
     await deactivateUser(c.env, user.userId, erase, Date.now())
     log({ event: 'user_deactivated', user_id: user.userId })
-    const hub = hubStub(c.env, user.shard)
     await hub.deleteDevices(user.userId, { allBut: undefined })
     if (erase) await hub.eraseAccountData(user.userId)
     // Nobody can ask for the keys again, and nobody else can use them.
     await hub.eraseKeyBackups(user.userId)
     await hub.eraseSigningKeys(user.userId)
-    await leaveAllRooms(c, user)
+    await hub.startRoomsTask(user.userId, 'leave')
     return c.json({ id_server_unbind_result: await unbindUser(c.env, user.userId, { idServer, contacts }) })
   })
 }

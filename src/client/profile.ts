@@ -95,12 +95,12 @@ async function changeField(c: AppContext, key: string, value: JsonValue | undefi
   }
   // Rooms show name and avatar by the user's member event. Noted beforehand: a crash in between keeps no room from it.
   const hub = hubStub(c.env, shard)
-  await hub.expectProfileUpdate(userId, key)
+  await hub.expectRoomsTask(userId, key)
   const changed = await setProfileField(c.env, userId, key, value)
   if (changed && config(c.env).presence) {
     await hub.profileChanged(userId, { [key]: typeof value === 'string' ? value : null })
   }
-  await hub.tellProfile(userId, key)
+  await hub.startRoomsTask(userId, key)
 }
 
 async function profileOf(c: AppContext): Promise<JsonObject> {

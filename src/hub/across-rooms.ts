@@ -1,7 +1,9 @@
-// A new name or avatar, told to all rooms of its owner: the first ones before whoever changed it has the answer, the others in
-// parts by the alarm. What is left to do is on disk, so that a crash in the middle costs a repetition, never a room.
-// Specification: client-server API, "Events on Change of Profile Information".
+// What concerns all rooms of a user: a new name or avatar is told to them, and who was deactivated leaves. The first rooms come
+// before whoever asked has the answer, the others in parts by the alarm. What is left to do is on disk, so that a crash in the
+// middle costs a repetition, never a room.
+// Specification: client-server API, "Events on Change of Profile Information", "Account deactivation".
 
+import { leaveRoom } from '../client/leave-room.ts'
 import { writeToRoom } from '../federation/write-to-room.ts'
 import { errorMessage, log } from '../log.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
@@ -10,20 +12,21 @@ import type { ProfileUpdate } from '../room/membership.ts'
 import { findProfile } from '../storage/profiles.ts'
 import type { HubContext } from './context.ts'
 import { internUser, userIdOf } from './interned.ts'
-import { joinedRooms } from './members.ts'
+import { joinedRooms, roomsOf } from './members.ts'
 import { wakeAt } from './pushes.ts'
 
-/** The fields of a profile that member events repeat. */
-export type MemberField = 'displayname' | 'avatar_url'
+/** A field of the profile that member events repeat and that has changed, or that the user leaves. */
+export type RoomsTask = 'displayname' | 'avatar_url' | 'leave'
 
-// Each room is a request, of which one call may make few.
+// Each room is a request, of which one call may make few; to leave a room elsewhere takes several.
 const roomsAtOnce = 6
 const roomsPerPart = 20
+const leftPerPart = 10
 const firstRetryMs = 5_000
 const mostAttempts = 5
 
 interface UpdateRow {
-  readonly fields: string
+  readonly tasks: string
   /** Rooms that are left, null before they are known. */
   readonly rooms: string | null
   readonly generation: number
@@ -31,43 +34,43 @@ interface UpdateRow {
   readonly [column: string]: SqlStorageValue
 }
 
-/** Notes that a field of a user's profile is about to change: from then on the alarm sees to it that their rooms are told. */
-export function expectProfileUpdate(hub: HubContext, userId: UserId, field: MemberField): void {
+/** Notes what is about to concern a user's rooms: from then on the alarm sees to it that they are told what is so. */
+export function expectRoomsTask(hub: HubContext, userId: UserId, task: RoomsTask): void {
   const uid = internUser(hub, userId)
   const row = rowOf(hub, uid)
-  const fields = new Set(row ? fieldsOf(row) : []).add(field)
+  const tasks = new Set(row ? tasksOf(row) : []).add(task)
   // A part that is under way may have read the profile before: the generation tells it to begin again.
   hub.sql.exec(
     'INSERT OR REPLACE INTO profile_updates (uid, fields, rooms, generation, attempts) VALUES (?, ?, NULL, ?, 0)',
     uid,
-    JSON.stringify([...fields]),
+    JSON.stringify([...tasks]),
     (row?.generation ?? 0) + 1,
   )
   wakeAt(hub, hub.now() + firstRetryMs)
 }
 
-/** Tells the first of a user's rooms about a field that has changed, and leaves the others to the alarm. */
-export async function tellProfile(hub: HubContext, userId: UserId, field: MemberField): Promise<void> {
+/** Turns to the first of a user's rooms, now that it is so, and leaves the others to the alarm. */
+export async function startRoomsTask(hub: HubContext, userId: UserId, task: RoomsTask): Promise<void> {
   const uid = internUser(hub, userId)
-  // Whatever was told since it was expected to change may have been what it was before.
-  expectProfileUpdate(hub, userId, field)
+  // Whatever was told since it was expected may have been what was so before.
+  expectRoomsTask(hub, userId, task)
   await runningOf(hub).get(uid)
   await tellPart(hub, uid)
-  resumeProfileUpdates(hub)
+  resumeRoomsTasks(hub)
 }
 
 /** The alarm: goes on with what was left, by a part. */
-export async function continueProfileUpdates(hub: HubContext): Promise<void> {
+export async function continueRoomsTasks(hub: HubContext): Promise<void> {
   const [next] = hub.sql
     .exec<{ uid: number }>('SELECT uid FROM profile_updates ORDER BY attempts, uid LIMIT 1')
     .toArray()
   if (!next) return
   await tellPart(hub, next.uid)
-  resumeProfileUpdates(hub)
+  resumeRoomsTasks(hub)
 }
 
 /** Arms the alarm where anything is left to be told. */
-export function resumeProfileUpdates(hub: HubContext): void {
+export function resumeRoomsTasks(hub: HubContext): void {
   const { attempts } = hub.sql
     .exec<{ attempts: number | null }>('SELECT min(attempts) AS attempts FROM profile_updates')
     .one()
@@ -96,30 +99,51 @@ async function tellRooms(hub: HubContext, uid: number): Promise<void> {
   if (!row) return
   const userId = userIdOf(hub, uid)
   const profile = await findProfile(hub.env, userId)
-  // Who was deactivated meanwhile leaves all rooms.
-  const rooms = profile ? roomsOf(row, () => joinedRooms(hub, userId)) : []
-  const part = rooms.slice(0, roomsPerPart)
-  const values = fieldsOf(row).map((field) => [field, stringProperty(profile, field) ?? null] as const)
+  // Who was not deactivated after all stays; who was deactivated has nothing else to tell.
+  const tasks = tasksOf(row).filter((task) => (task === 'leave') === (profile === undefined))
+  const leaves = tasks.includes('leave')
+  const all = () => (leaves ? presentRooms(hub, userId) : joinedRooms(hub, userId))
+  const rooms = tasks.length === 0 ? [] : leftOf(row, all)
+  const perPart = leaves ? leftPerPart : roomsPerPart
+  const part = rooms.slice(0, perPart)
+  const values = tasks.map((field) => [field, stringProperty(profile, field) ?? null] as const)
   const update: ProfileUpdate = { userId, ...Object.fromEntries(values) }
+  const turnTo = (roomId: RoomId) =>
+    leaves
+      ? leaveRoom(hub.env, { userId, shard: ownShard(hub) }, roomId, {})
+      : writeToRoom(hub.env, roomId, (room) => room.updateMemberProfile(update))
   const failed: RoomId[] = []
   const queue = [...part]
   const worker = async (): Promise<void> => {
     for (let roomId = queue.shift(); roomId !== undefined; roomId = queue.shift()) {
-      if (!(await tellRoom(hub, roomId, update))) failed.push(roomId)
+      if (!(await succeeds(roomId, turnTo))) failed.push(roomId)
     }
   }
   await Promise.all(Array.from({ length: roomsAtOnce }, worker))
-  keepLeft(hub, uid, row, [...rooms.slice(roomsPerPart), ...failed], failed.length === part.length)
+  keepLeft(hub, uid, row, [...rooms.slice(perPart), ...failed], failed.length === part.length)
 }
 
-async function tellRoom(hub: HubContext, roomId: RoomId, update: ProfileUpdate): Promise<boolean> {
+async function succeeds(roomId: RoomId, turnTo: (roomId: RoomId) => Promise<unknown>): Promise<boolean> {
   try {
-    await writeToRoom(hub.env, roomId, (room) => room.updateMemberProfile(update))
+    await turnTo(roomId)
     return true
   } catch (error) {
     log({ event: 'member_update_failed', room_id: roomId, error: errorMessage(error) })
     return false
   }
+}
+
+const present = new Set(['join', 'invite', 'knock'])
+
+function presentRooms(hub: HubContext, userId: UserId): RoomId[] {
+  return roomsOf(hub, userId)
+    .filter(({ membership }) => present.has(membership))
+    .map(({ roomId }) => roomId)
+}
+
+function ownShard({ otherShards }: HubContext): number {
+  const shards = Array.from({ length: otherShards.length + 1 }, (_, shard) => shard)
+  return shards.find((shard) => !otherShards.includes(shard)) ?? 0
 }
 
 /** Writes down which rooms are left. Where a whole part has failed, the next attempt comes later, until they are given up. */
@@ -147,15 +171,18 @@ function keepLeft(
 
 function rowOf(hub: HubContext, uid: number): UpdateRow | undefined {
   return hub.sql
-    .exec<UpdateRow>('SELECT fields, rooms, generation, attempts FROM profile_updates WHERE uid = ?', uid)
+    .exec<UpdateRow>(
+      'SELECT fields AS tasks, rooms, generation, attempts FROM profile_updates WHERE uid = ?',
+      uid,
+    )
     .toArray()[0]
 }
 
 // Both columns are written here alone.
-function fieldsOf({ fields }: UpdateRow): MemberField[] {
-  return JSON.parse(fields) as MemberField[]
+function tasksOf({ tasks }: UpdateRow): RoomsTask[] {
+  return JSON.parse(tasks) as RoomsTask[]
 }
 
-function roomsOf({ rooms }: UpdateRow, all: () => RoomId[]): RoomId[] {
+function leftOf({ rooms }: UpdateRow, all: () => RoomId[]): RoomId[] {
   return rooms === null ? all() : (JSON.parse(rooms) as RoomId[])
 }

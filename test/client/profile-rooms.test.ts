@@ -1,5 +1,6 @@
-// A new name reaches all rooms of its owner: some before the answer, the others in the background, through crashes.
-// Specification: client-server API, "Events on Change of Profile Information".
+// A new name reaches all rooms of its owner, and who is deactivated leaves all of them: some before the answer, the others in
+// the background, through crashes.
+// Specification: client-server API, "Events on Change of Profile Information", "Account deactivation".
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -60,4 +61,36 @@ it('of two names set one after the other the later one is in all rooms in the en
   await expect.poll(async () => new Set(await namesIn(alice, roomIds))).toEqual(new Set([displayname]))
   await setName(alice, 'Last')
   await expect.poll(async () => new Set(await namesIn(alice, roomIds))).toEqual(new Set(['Last']))
+})
+
+it('who is deactivated is out of all rooms in the end, although the server crashes in the middle', async () => {
+  const [alice, bob] = [await newClient(server, 'alice'), await newClient(server, 'bob')]
+  const roomIds = await rooms(alice, 30)
+  const shared: string[] = []
+  for (const roomId of roomIds) {
+    await alice.act('invite', roomId, bob.userId)
+    // Invites end as well.
+    if (shared.push(roomId) % 3 !== 0) await bob.join(roomId)
+  }
+  await bob.done('POST', '/account/deactivate', {
+    auth: {
+      type: 'm.login.password',
+      identifier: { type: 'm.id.user', user: 'bob' },
+      password: 'password of bob',
+    },
+  })
+  await server.kill()
+  server = await startServer({ dataDir })
+  const again = roomClient(server, alice)
+  const memberships = async () => {
+    const found = new Set<unknown>()
+    for (const roomId of roomIds)
+      found.add((await again.state(roomId, 'm.room.member', bob.userId))?.['membership'])
+    return [...found]
+  }
+  await expect.poll(memberships).toEqual(['leave'])
+  // Nobody else has gone.
+  expect(await again.state(roomIds.at(-1) ?? '', 'm.room.member', alice.userId)).toMatchObject({
+    membership: 'join',
+  })
 })
