@@ -61,10 +61,9 @@ async function targetUser(c: AppContext): Promise<User> {
 }
 
 async function setFlag(env: Env, user: User, field: 'suspended' | 'locked', value: boolean): Promise<void> {
-  if (user[field] === value) return
-  await setAccountFlag(env, user.userId, field, value)
-  // Those who wait find out with their next request.
-  if (field === 'locked' && value) await hubStub(env, user.shard).dropWaiters(user.userId)
+  if (user[field] !== value) await setAccountFlag(env, user.userId, field, value)
+  // Those who wait find out with their next request. Said again, so that a call that broke off can be made good.
+  if (field === 'locked') await hubStub(env, user.shard).setLocked(user.userId, value)
 }
 
 async function whois(c: AppContext): Promise<Response> {

@@ -22,6 +22,14 @@ import { keysAreTold } from './announce-keys.ts'
 import { deviceListChanged } from './change-device-list.ts'
 import { roomAccountData, type RoomAccountData } from './room-account-data.ts'
 import { openHub, type HubContext } from './context.ts'
+import {
+  dehydratedDevice,
+  type DehydratedDevice,
+  dehydratedEvents,
+  type DehydratedEvents,
+  type DehydratedUpload,
+  putDehydratedDevice,
+} from './dehydrated-device.ts'
 import { type DelayedRoom, delayedRooms, forgetDelayedRooms, noteDelayedRoom } from './delayed-rooms.ts'
 import type { DeviceLists } from './device-lists.ts'
 import {
@@ -54,6 +62,7 @@ import {
 import { keyBackupData, streamBackedUpKeys } from './key-backup-stream.ts'
 import { addDevice, giveName, removeDevices } from './manage-devices.ts'
 import { invitePermissionOf } from './invite-permission.ts'
+import { setLocked } from './locked-users.ts'
 import { mutualRooms } from './mutual-rooms.ts'
 import { loginFailed, type LoginStanding, loginStanding, loginSucceeded } from './login-lockout.ts'
 import {
@@ -122,7 +131,7 @@ import { seenToDevice, type SyncRequest, syncRequestHeader } from './sync-reques
 import { type FoundOther, type OthersSearch, searchOthers } from './search-others.ts'
 import { setTyping, type TypingRequest } from './set-typing.ts'
 import { acknowledgeToDevice, receiveToDevice, type ToDeviceRequest } from './to-device.ts'
-import { dropWaiters, pollSync, requireCurrentDevice, wakeUser } from './waiters.ts'
+import { pollSync, requireCurrentDevice, wakeUser } from './waiters.ts'
 
 export class Hub extends DurableObject<Env> {
   readonly #hub: HubContext
@@ -190,9 +199,9 @@ export class Hub extends DurableObject<Env> {
     socket.close()
   }
 
-  dropWaiters(userId: UserId, deviceId?: string): void {
-    const uid = findUser(this.#hub, userId)
-    if (uid !== undefined) dropWaiters(this.#hub, uid, deviceId)
+  /** Notes that a user is locked, or is no longer. */
+  setLocked(userId: UserId, locked: boolean): void {
+    setLocked(this.#hub, userId, locked)
   }
 
   /** The position of a room that a token of /sync stands for; undefined for what is no such token. */
@@ -348,6 +357,18 @@ export class Hub extends DurableObject<Env> {
 
   deleteDevices(userId: UserId, devices: DeviceSelection): Promise<GoneDevice[]> {
     return this.#told(removeDevices(this.#hub, userId, devices))
+  }
+
+  dehydratedDevice(userId: UserId): DehydratedDevice | undefined {
+    return dehydratedDevice(this.#hub, userId)
+  }
+
+  putDehydratedDevice(upload: DehydratedUpload): Promise<void> {
+    return this.#told(putDehydratedDevice(this.#hub, upload))
+  }
+
+  dehydratedEvents(userId: UserId, deviceId: string, since: number, limit: number): DehydratedEvents {
+    return dehydratedEvents(this.#hub, userId, deviceId, since, limit)
   }
 
   /** Answers when other servers are about to be told of it too. */

@@ -9,7 +9,7 @@ import type { HubContext } from './context.ts'
 import { internUser, userIdOf } from './interned.ts'
 import { invitePermissionOf } from './invite-permission.ts'
 import type { JoinedMembers } from './members.ts'
-import { hasPushers, type PushTarget } from './pushes.ts'
+import { isPushedTo, type PushTarget } from './pushes.ts'
 import type { EventNews } from './room-news.ts'
 
 /** All joined local users are notified but those in `x`; of the invited those in `i`. `h` are highlighted. */
@@ -56,7 +56,7 @@ export function notified(
     })
     if (!notify || ignoredUsers(hub, uid).includes(news.sender)) return false
     if (highlight) h.push(uid)
-    if (hasPushers(hub, uid)) pushes.push({ uid, actions })
+    if (isPushedTo(hub, uid)) pushes.push({ uid, actions })
     return true
   }
   for (const [uid, displayName] of members) if (!evaluated(uid, displayName)) x.push(uid)

@@ -15,7 +15,7 @@ import { type Digest, digestNotification, scheduleDigest } from '../push/email-d
 import { notifyGateway } from '../push/gateway.ts'
 import { type PushedEvent, type StoredNotification, storedNotification } from '../push/notification.ts'
 import { isFor, mostPushers, openPushes, pushersOf, removePushers, setPusher } from '../push/pushers.ts'
-import { hasBadgeWaiting, queuePush, wasQueued } from '../push/queue.ts'
+import { dropWaiting, hasBadgeWaiting, queuePush, wasQueued } from '../push/queue.ts'
 import type { HubContext } from './context.ts'
 import { deviceGeneration } from './devices.ts'
 import { internUser, userIdOf } from './interned.ts'
@@ -85,6 +85,18 @@ export function wakeAt(hub: HubContext, time: number): void {
 /** Whether a user has pushers. */
 export function hasPushers(hub: HubContext, uid: number): boolean {
   return pushersOf(pushesOf(hub), uid).length > 0
+}
+
+/** Whether anything is pushed to a user: one with pushers, whose account is not locked. */
+export function isPushedTo(hub: HubContext, uid: number): boolean {
+  if (!hasPushers(hub, uid)) return false
+  return hub.sql.exec('SELECT 1 FROM locked_users WHERE uid = ?', uid).toArray().length === 0
+}
+
+/** Forgets what waits to be pushed to a user. */
+export function dropWaitingPushes(hub: HubContext, uid: number): void {
+  const pushes = pushesOf(hub)
+  for (const pusher of pushersOf(pushes, uid)) dropWaiting(pushes, pusher)
 }
 
 /** The pushers of a user, the oldest first. */

@@ -1,7 +1,7 @@
 // Who says something has read what was said before: in the thread that they speak in, or in the main timeline.
 // Specification: client-server API, "Marking notifications as read".
 
-import type { HubContext } from './context.ts'
+import { type HubContext, nextPosition } from './context.ts'
 import { findUser } from './interned.ts'
 import { hasPushers, pushCount } from './pushes.ts'
 import { ownEvent } from './receipts.ts'
@@ -30,6 +30,7 @@ export function readBySending(
   news: readonly EventNews[],
   badges: readonly Badge[],
 ): void {
+  const readers = new Set<number>()
   for (const { eventId, sender, thread = mainTimeline, to, ...event } of news) {
     const uid = senderOf(hub, { sender, ...event })
     if (uid === undefined || unreadIn(unreadCounts(hub, uid, rid, hub.position), thread) === 0) continue
@@ -44,11 +45,13 @@ export function readBySending(
       eventId,
       hub.now(),
       to,
-      hub.position,
+      // One of its own: a new badge must not take the place of what is pushed of an event.
+      nextPosition(hub),
     )
     unreadMayHaveChanged(hub, uid, rid)
+    readers.add(uid)
   }
-  for (const { uid, unread } of badges) pushCount(hub, uid, unread)
+  for (const { uid, unread } of badges) if (readers.has(uid)) pushCount(hub, uid, unread)
 }
 
 // State may be set by programs, in all rooms of a user at once, and delayed events are sent when nobody looks.

@@ -336,4 +336,18 @@ export const hubMigrations: readonly DurableMigration[] = [
       ALTER TABLE other_members ADD COLUMN avatar TEXT;
     `,
   },
+  {
+    id: '0014-locked-users',
+    sql: `
+      -- Users whose accounts are locked, as far as this shard has to know: nothing is pushed to them.
+      CREATE TABLE locked_users (uid INTEGER PRIMARY KEY);
+    `,
+  },
+  {
+    id: '0015-dehydrated-devices',
+    sql: `
+      -- What rehydrates a device that nobody is logged in on, as JSON; null for all others.
+      ALTER TABLE devices ADD COLUMN dehydrated TEXT;
+    `,
+  },
 ]

@@ -90,3 +90,9 @@ export function dropPush({ deps }: Pushes, pusher: Pusher, { position }: Push): 
   deps.sql.exec('DELETE FROM pushes WHERE pusher = ? AND pos = ?', pusher.id, position)
   pusher.waiting = Math.max(0, pusher.waiting - 1)
 }
+
+/** Forgets all that waits for a pusher. */
+export function dropWaiting({ deps }: Pushes, pusher: Pusher): void {
+  deps.sql.exec('DELETE FROM pushes WHERE pusher = ?', pusher.id)
+  pusher.waiting = 0
+}

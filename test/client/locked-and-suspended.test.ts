@@ -30,6 +30,8 @@ const withoutSession: ReadonlySet<string> = new Set([
   'POST client/unstable/hearth/email/submit_token',
   'GET client/unstable/hearth/email/submit_token',
   'POST client/unstable/hearth/email/confirm',
+  'GET client/unstable/hearth/email/unsubscribe',
+  'POST client/unstable/hearth/email/unsubscribe',
   'GET client/v3/auth/:authType/fallback/web',
   'POST client/v3/auth/:authType/fallback/web',
   'POST client/unstable/org.matrix.msc4140/delayed_events/:delayId/:action',

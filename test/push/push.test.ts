@@ -145,6 +145,19 @@ describe('not pushed is', () => {
     expect(await toldBefore(alice)).toEqual([])
   })
 
+  it('anything to a locked user, until the account is open again', async () => {
+    const admin = await newClient(server, `admin${n}`)
+    const db = await server.mf.getD1Database('DB')
+    await db.prepare('UPDATE users SET admin = 1 WHERE user_id = ?').bind(admin.userId).run()
+    const lock = (locked: boolean) =>
+      admin.done('PUT', `/../v1/admin/lock/${encodeURIComponent(bob.userId)}`, { locked })
+    await lock(true)
+    await say(alice, 'not for those who are locked out')
+    await lock(false)
+    expect(await toldBefore(alice)).toEqual([])
+    expect((await bob.done('GET', '/pushers'))['pushers']).toHaveLength(1)
+  })
+
   it('an invite that the user is not shown', async () => {
     const carol = await newClient(server, `carol${n}`)
     const account = `/user/${bob.userId}/account_data/org.matrix.msc4155.invite_permission_config`
