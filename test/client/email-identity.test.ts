@@ -195,6 +195,26 @@ describe('registration', () => {
     await strict.stop()
   })
 
+  it('gives a guest who becomes a user their address, once', async () => {
+    const { body: guest } = await post('/register?kind=guest', {})
+    const userId = textOf(guest, 'user_id')
+    const upgrade = {
+      username: userId.slice(1, userId.indexOf(':')),
+      password: 'long enough',
+      guest_access_token: textOf(guest, 'access_token'),
+    }
+    const session = await sessionFor('/register', upgrade)
+    const credentials = await confirmedFor('register')
+    const done = await post('/register', { ...upgrade, auth: byMail(session, credentials) })
+    expect(done).toMatchObject({ status: 200, body: { user_id: userId } })
+    const token = textOf(done.body, 'access_token')
+    const { body } = await server.request('GET', `${api}/account/3pid`, { token })
+    expect(body.threepids).toMatchObject([{ address }])
+    const another = await sessionFor('/register', newUser())
+    const again = await post('/register', { ...newUser(), auth: byMail(another, credentials) })
+    expect(again).toEqual(refusal(401, 'M_UNAUTHORIZED'))
+  })
+
   it('asks for no address where there is no mail, or the operator wants none', async () => {
     for (const options of [{}, { mail: box.handler, vars: { ...mailVars, REGISTRATION_EMAIL: 'off' } }]) {
       const other = await startServer(options)
