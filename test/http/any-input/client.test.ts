@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, it } from 'vitest'
 import { appRoutes } from '../../../scripts/coverage.ts'
 import { unwatchedFetch } from '../../contract/watch-fetch.ts'
 import { newClient } from '../../support/room-client.ts'
+import { mailbox, mailVars } from '../../support/mailbox.ts'
 import { startServer, testServerName, type TestServer } from '../../support/server.ts'
 import { textOf } from '../../support/text-of.ts'
 import { type Probe, probe, type Reply, runs } from './probe.ts'
@@ -15,7 +16,10 @@ const routes = appRoutes().filter(({ path }) => !path.startsWith('/_matrix/feder
 let server: TestServer
 let people = 0
 beforeAll(async () => {
-  server = await startServer({ vars: { REGISTRATION_SHARED_SECRET: 'secret' } })
+  server = await startServer({
+    mail: mailbox().handler,
+    vars: { ...mailVars, REGISTRATION_SHARED_SECRET: 'secret' },
+  })
 })
 afterAll(() => server.stop())
 
@@ -50,7 +54,7 @@ async function newAsker(): Promise<Asker> {
     await alice.done('PUT', `${path}/account_data/${dataType}`, { a: 1 })
   }
   await alice.done('PUT', `/profile/${alice.userId}/displayname`, { displayname: 'Alice' })
-  const { filter_id: filterId } = await alice.done('POST', `/user/${alice.userId}/filter`, {})
+  const filter = await alice.done('POST', `/user/${alice.userId}/filter`, {})
   const uploaded = await server.request('POST', '/_matrix/media/v3/upload', { token: alice.token, body: {} })
   const world = {
     userId: alice.userId,
@@ -61,7 +65,7 @@ async function newAsker(): Promise<Asker> {
     serverName: testServerName,
     roomAlias: `#room${people}:${testServerName}`,
     mediaId: textOf(uploaded.body, 'content_uri').replace(/.*\//, ''),
-    filterId: String(filterId),
+    filterId: textOf(filter, 'filter_id'),
     ruleId: '.m.rule.message',
     dataType,
   }
