@@ -25,15 +25,16 @@ export type Mailbox = ReturnType<typeof mailbox>
 /** A mailbox for a server's option `mail`. `fails` may be set at any time. */
 export function mailbox() {
   const received: SentMail[] = []
+  const handler: NodeHandler = async (request, response) => {
+    const body = Buffer.concat(await request.toArray()).toString('utf8')
+    if (!box.fails) received.push(JSON.parse(body))
+    response.writeHead(box.fails ? 500 : 200).end()
+  }
   const box = {
     received,
     /** Whether mails are refused. */
     fails: false,
-    handler: (async (request, response) => {
-      const body = Buffer.concat(await request.toArray()).toString('utf8')
-      if (!box.fails) received.push(JSON.parse(body))
-      response.writeHead(box.fails ? 500 : 200).end()
-    }) satisfies NodeHandler as NodeHandler,
+    handler,
     /** The mails to an address once there are so many. Rejects after ten seconds. */
     async mailsTo(address: string, count = 1): Promise<SentMail[]> {
       for (let tries = 0; tries < 200; tries++) {
