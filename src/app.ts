@@ -16,6 +16,7 @@ import { administrativeContactRoutes } from './client/administrative-contact.ts'
 import { authFallbackRoutes } from './client/auth-fallback.ts'
 import { capabilitiesRoutes } from './client/capabilities.ts'
 import { crossSigningRoutes } from './client/cross-signing.ts'
+import { dehydratedDeviceRoutes } from './client/dehydrated-device.ts'
 import { delayedEventRoutes } from './client/delayed-events.ts'
 import { deviceRoutes } from './client/devices.ts'
 import { eventByTimestampRoutes } from './client/event-by-timestamp.ts'
@@ -112,6 +113,7 @@ export function createApp(): App {
   unsubscribeRoutes(app)
   authFallbackRoutes(app)
   capabilitiesRoutes(app)
+  dehydratedDeviceRoutes(app)
   delayedEventRoutes(app)
   destinationRoutes(app)
   signingKeyRoutes(app)

@@ -44,12 +44,12 @@ function checkedDeviceKeys(
   keys: JsonObject,
   { userId, deviceId }: { readonly userId: string; readonly deviceId: string },
 ): string {
-  // They must be those of the user and the device that log in with the token.
+  // They must be those of the user and the device that log in with the token, or of the device that is dehydrated.
   for (const [name, own] of [['user_id', userId] as const, ['device_id', deviceId] as const]) {
     const value = stringProperty(keys, name)
     if (value === undefined) throw badField(`device_keys.${name}`)
     if (value !== own) {
-      throw new MatrixError('M_INVALID_PARAM', 400, `device_keys.${name} is not that of this session`)
+      throw new MatrixError('M_INVALID_PARAM', 400, `device_keys.${name} is not that of the device`)
     }
   }
   const algorithms = property(keys, 'algorithms')

@@ -19,6 +19,8 @@ const unstableFeatures = {
   'org.matrix.msc4155': true,
   // Delayed events, by which calls end when a client is gone.
   'org.matrix.msc4140': true,
+  // Devices that get keys while their user is logged in nowhere.
+  'org.matrix.msc3814': true,
   // Suspending and locking accounts, before v1.18.
   'uk.timedout.msc4323': true,
 }

@@ -22,6 +22,14 @@ import { keysAreTold } from './announce-keys.ts'
 import { deviceListChanged } from './change-device-list.ts'
 import { roomAccountData, type RoomAccountData } from './room-account-data.ts'
 import { openHub, type HubContext } from './context.ts'
+import {
+  dehydratedDevice,
+  type DehydratedDevice,
+  dehydratedEvents,
+  type DehydratedEvents,
+  type DehydratedUpload,
+  putDehydratedDevice,
+} from './dehydrated-device.ts'
 import { type DelayedRoom, delayedRooms, forgetDelayedRooms, noteDelayedRoom } from './delayed-rooms.ts'
 import type { DeviceLists } from './device-lists.ts'
 import {
@@ -349,6 +357,18 @@ export class Hub extends DurableObject<Env> {
 
   deleteDevices(userId: UserId, devices: DeviceSelection): Promise<GoneDevice[]> {
     return this.#told(removeDevices(this.#hub, userId, devices))
+  }
+
+  dehydratedDevice(userId: UserId): DehydratedDevice | undefined {
+    return dehydratedDevice(this.#hub, userId)
+  }
+
+  putDehydratedDevice(upload: DehydratedUpload): Promise<void> {
+    return this.#told(putDehydratedDevice(this.#hub, upload))
+  }
+
+  dehydratedEvents(userId: UserId, deviceId: string, since: number, limit: number): DehydratedEvents {
+    return dehydratedEvents(this.#hub, userId, deviceId, since, limit)
   }
 
   /** Answers when other servers are about to be told of it too. */

@@ -7,6 +7,7 @@ import { removeDeviceSettings } from './account-data.ts'
 import { announceDevices, announceKeyless } from './announce-keys.ts'
 import type { HubContext } from './context.ts'
 import { isSigningKey } from './cross-signing.ts'
+import { isDehydrated } from './dehydrated-device.ts'
 import { deviceRows } from './device-keys.ts'
 import {
   createDevice,
@@ -24,11 +25,18 @@ import { dropConnections } from './sliding-sync-connection.ts'
 import { dropToDevice } from './to-device.ts'
 import { dropWaiters } from './waiters.ts'
 
-/** The device of a login. Answers its generation. M_FORBIDDEN where its id is the user's cross-signing key. */
+/**
+ * The device of a login. Answers its generation. M_FORBIDDEN where its id is the user's cross-signing key, or that of their
+ * dehydrated device.
+ */
 export function addDevice(hub: HubContext, userId: UserId, device: NewDevice): number {
   const uid = internUser(hub, userId)
   if (isSigningKey(hub, userId, device.deviceId)) {
     throw new MatrixError('M_FORBIDDEN', 403, 'device_id is the id of a key')
+  }
+  // Who rehydrates that device logs in on another: its messages are for the client that has its private keys.
+  if (isDehydrated(hub, uid, device.deviceId)) {
+    throw new MatrixError('M_FORBIDDEN', 403, 'device_id is the id of a dehydrated device')
   }
   const isNew = deviceGeneration(hub, uid, device.deviceId) === undefined
   const generation = createDevice(hub, uid, device)

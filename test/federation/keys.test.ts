@@ -186,6 +186,25 @@ describe('keys of another server’s users', () => {
     expect(Object.keys((await query(bob, alice)) ?? {})).toEqual([alice.deviceId])
   })
 
+  it('of a dehydrated device are told of, with what makes it one, and that it is gone', async () => {
+    const { alice, bob } = await acquainted()
+    const from = await since(bob)
+    const path = '/../unstable/org.matrix.msc3814.v1/dehydrated_device'
+    const { deviceKeys } = testDevice({ userId: alice.userId, deviceId: 'DRY' })
+    await alice.done('PUT', path, {
+      device_id: 'DRY',
+      device_data: { algorithm: 'm.dehydration.v2' },
+      device_keys: { ...deviceKeys, dehydrated: true },
+    })
+    expect(await deviceLists(bob, from)).toEqual({ changed: [alice.userId], left: [] })
+    expect(await query(bob, alice)).toMatchObject({ DRY: { dehydrated: true } })
+    expect((await kept(alice)).fresh).toBe(true)
+    const then = await since(bob)
+    await alice.done('DELETE', path)
+    expect(await deviceLists(bob, then)).toEqual({ changed: [alice.userId], left: [] })
+    expect(Object.keys((await query(bob, alice)) ?? {})).toEqual([alice.deviceId])
+  })
+
   it('that were signed, or are other cross-signing keys, are told of', async () => {
     const { alice, bob, device } = await acquainted()
     const from = await since(bob)
