@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import type { JsonValue } from '../../src/matrix/json.ts'
-import { documentsAreHere } from './documents.ts'
+import { documentsAreHere, specText } from './documents.ts'
 import { check, type Exchange } from './exchange.ts'
 import { neverExercised, readNotes } from './notes.ts'
 import { operationOf } from './operations.ts'
@@ -135,6 +135,17 @@ describe.runIf(documentsAreHere)('the contract test', () => {
     expect(violations({ ...asked, requestBody: '{"earliest_events":[]}' })).toEqual([
       'request body:  required latest_events',
     ])
+  })
+
+  test('knows every operation of the list, each with its document', () => {
+    const rows = specText('endpoints.tsv').trim().split('\n').slice(1)
+    const unknown = rows.flatMap((row) => {
+      const [api, method = '', path = ''] = row.split('\t')
+      if (api === 'cs-oauth' || path.includes('*')) return []
+      const name = operationOf(method, path.replaceAll(/\{[^}]*\}/g, 'x'))?.operation.name
+      return name === `${method} ${path}` ? [] : [`${method} ${path}: ${name}`]
+    })
+    expect(unknown).toEqual([])
   })
 
   test('knows operations by their paths, the old name of v3 among them', () => {

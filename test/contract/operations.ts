@@ -89,9 +89,8 @@ function endpoints(): readonly Endpoint[] {
       const columns = line.split('\t')
       const [api, method = '', path = ''] = columns
       const file = columns[16] ?? ''
-      return (api === 'cs' || api === 'ss' || api === 'cs-text') && !path.includes('*')
-        ? [{ method, path, parts: path.split('/'), file }]
-        : []
+      // Not the endpoints of OAuth, which have no fixed paths.
+      return api !== 'cs-oauth' && !path.includes('*') ? [{ method, path, parts: path.split('/'), file }] : []
     })
   return read
 }

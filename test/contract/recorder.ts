@@ -1,5 +1,5 @@
 // What is asked of servers of ours while tests run, checked as it is answered. Where CONTRACT_DIR names a folder, the
-// operations that were exercised are noted there for scripts/contract.ts.
+// operations that were exercised are noted there for exercised.ts.
 
 import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,7 +1,7 @@
 // What servers of ours ask other servers, watched on its way through the launcher's transport. Answers are checked too
 // where the other server is also one of ours, not one that a test makes up.
 
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { NodeHandler } from '../../scripts/federation-transport.ts'
 import { documentsAreHere } from './documents.ts'
@@ -23,9 +23,8 @@ export function watchTransport(transport: NodeHandler): NodeHandler {
 function watched(transport: NodeHandler): NodeHandler {
   return async (request, response) => {
     const { headers } = request
-    const target = headers['x-hearth-uri']
-    // Requests to web servers are no part of the API.
-    if (typeof target !== 'string') return await transport(request, response)
+    const target = targetOf(headers)
+    if (target === undefined) return await transport(request, response)
     const body = Buffer.concat(await request.toArray())
     const answer = watchAnswer(response)
     response.once('close', () => {
@@ -33,7 +32,7 @@ function watched(transport: NodeHandler): NodeHandler {
       // Without that no server has answered; one that breaks off has not answered either.
       if (!(status >= 200) || !response.writableFinished) return
       record({
-        method: String(headers['x-hearth-method']),
+        method: String(headers['x-hearth-method'] ?? 'GET'),
         target,
         requestHeaders: headersOf(headers),
         requestBody: body.toString(),
@@ -46,6 +45,14 @@ function watched(transport: NodeHandler): NodeHandler {
     })
     return await transport(replayed(request, body), response)
   }
+}
+
+// Push gateways and identity servers are asked as web servers are; other requests to those are no part of an API.
+function targetOf(headers: IncomingHttpHeaders): string | undefined {
+  const { 'x-hearth-uri': uri, 'x-hearth-url': url } = headers
+  if (typeof uri === 'string') return uri
+  const { pathname, search } = new URL(String(url))
+  return pathname.startsWith('/_matrix/') ? pathname + search : undefined
 }
 
 interface WatchedAnswer {
