@@ -29,6 +29,13 @@ const legacyInvite = {
 }
 
 export const slips: readonly Slip[] = [
+  {
+    operations: [`PUT ${client}/profile/{userId}/{keyName}`],
+    part: 'path',
+    pointer: '/keyName',
+    rule: 'pattern',
+    reason: 'The pattern has no `-`, which the grammar that the text names for custom fields allows.',
+  },
   origin('answer 200', '/event', [
     `GET ${federation}/v1/make_join/{roomId}/{userId}`,
     `GET ${federation}/v1/make_knock/{roomId}/{userId}`,
