@@ -59,6 +59,7 @@ import { roomSummaryRoutes } from './client/room-summary.ts'
 import { roomUpgradeRoutes } from './client/room-upgrade.ts'
 import { spaceHierarchyRoutes } from './client/space-hierarchy.ts'
 import { thirdPartyNetworkRoutes } from './client/third-party-networks.ts'
+import { threadSubscriptionRoutes } from './client/thread-subscriptions.ts'
 import { threadRoutes } from './client/threads.ts'
 import { typingRoutes } from './client/typing.ts'
 import { reportingContentRoutes } from './client/reporting-content.ts'
@@ -163,6 +164,7 @@ export function createApp(): App {
   thirdPartyNetworkRoutes(app)
   spaceHierarchyRoutes(app)
   threadRoutes(app)
+  threadSubscriptionRoutes(app)
   typingRoutes(app)
   tagRoutes(app)
   userDirectoryRoutes(app)

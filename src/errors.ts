@@ -67,6 +67,8 @@ export type Errcode =
   | 'M_WRONG_ROOM_KEYS_VERSION'
   | 'M_UNKNOWN_POS'
   | 'ORG.MATRIX.MSC4140_MAX_DELAY_EXCEEDED'
+  | 'IO.ELEMENT.MSC4306.M_NOT_IN_THREAD'
+  | 'IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION'
 
 /**
  * An error with everything the answer needs. `extra` holds further top-level fields of the body

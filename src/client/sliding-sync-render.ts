@@ -10,6 +10,7 @@ import type { SlidingPlan } from '../hub/sliding-sync.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import type { RequiredState } from '../matrix/required-state.ts'
 import { slidingNews } from './sliding-sync-news.ts'
+import { subscriptionsByRoom } from './thread-subscriptions.ts'
 
 /** As accepted, or as clients have used it while it was a proposal. */
 export type SlidingForm = 'accepted' | 'deployed'
@@ -138,7 +139,14 @@ export function renderExtensions(
       ),
     },
   }
-  return JSON.stringify(parts)
+  return JSON.stringify({ ...parts, ...threadSubscriptions(news) })
+}
+
+function threadSubscriptions({ threadSubscriptions: news }: ExtensionNews): JsonObject {
+  if (!news || news.changes.length === 0) return {}
+  const { before } = news
+  const more = before === undefined ? {} : { prev_batch: `${before}` }
+  return { 'io.element.msc4308.thread_subscriptions': { ...subscriptionsByRoom(news), ...more } }
 }
 
 function encryption({ deviceLists }: ExtensionNews, keyCounts: KeyCounts | undefined) {

@@ -15,6 +15,7 @@ import { syncTimelineBounds } from '../matrix/filter.ts'
 import { isOpaqueId, parseRoomId } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import type { RequiredState, StatePattern } from '../matrix/required-state.ts'
+import { threadSubscriptionCounts } from './thread-subscriptions.ts'
 
 /** What a client wishes, in the form that the Hub takes. */
 export type SlidingWishes = Pick<SlidingSyncRequest, 'required' | 'lists' | 'subscriptions' | 'extensions'>
@@ -54,6 +55,10 @@ const extensions = v.nullish(
     account_data: extensionRooms,
     receipts: extensionRooms,
     typing: extensionRooms,
+    // MSC4308, which has this name in both forms.
+    'io.element.msc4308.thread_subscriptions': v.nullish(
+      v.object({ enabled: flag, limit: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1))) }),
+    ),
   }),
 )
 
@@ -242,6 +247,8 @@ function extensionWishes(given: v.InferOutput<typeof extensions>): SlidingExtens
   const { to_device: toDevice, e2ee } = given ?? {}
   const since = toDevice?.since ?? undefined
   const limit = toDevice?.limit ?? undefined
+  const threads = given?.['io.element.msc4308.thread_subscriptions']
+  const { usual, most } = threadSubscriptionCounts
   return {
     ...(toDevice?.enabled
       ? {
@@ -255,6 +262,7 @@ function extensionWishes(given: v.InferOutput<typeof extensions>): SlidingExtens
     ...roomExtension('accountData', given?.account_data),
     ...roomExtension('receipts', given?.receipts),
     ...roomExtension('typing', given?.typing),
+    ...(threads?.enabled ? { threadSubscriptions: { limit: Math.min(threads.limit ?? usual, most) } } : {}),
   }
 }
 

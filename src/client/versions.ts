@@ -21,6 +21,8 @@ const unstableFeatures = {
   'org.matrix.msc4140': true,
   // Devices that get keys while their user is logged in nowhere.
   'org.matrix.msc3814': true,
+  // Subscriptions to threads.
+  'org.matrix.msc4306': true,
   // Suspending and locking accounts, before v1.18.
   'uk.timedout.msc4323': true,
 }

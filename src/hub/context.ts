@@ -74,6 +74,7 @@ function lastPosition(sql: SqlStorage): number {
          ifnull((SELECT max(pos) FROM receipts), 0),
          ifnull((SELECT max(pos) FROM to_device), 0),
          ifnull((SELECT max(pos) FROM device_lists), 0),
+         ifnull((SELECT max(pos) FROM thread_subscriptions), 0),
          ifnull((SELECT max(pos) FROM user_signatures), 0)) AS pos`,
     )
     .one()

@@ -130,6 +130,15 @@ import { planSync } from './sync.ts'
 import { seenToDevice, type SyncRequest, syncRequestHeader } from './sync-request.ts'
 import { type FoundOther, type OthersSearch, searchOthers } from './search-others.ts'
 import { setTyping, type TypingRequest } from './set-typing.ts'
+import {
+  eraseThreadSubscriptions,
+  subscribeToThread,
+  type ThreadName,
+  threadSubscription,
+  type ThreadSubscriptions,
+  threadSubscriptionsSince,
+  unsubscribeFromThread,
+} from './thread-subscriptions.ts'
 import { acknowledgeToDevice, receiveToDevice, type ToDeviceRequest } from './to-device.ts'
 import { pollSync, requireCurrentDevice, wakeUser } from './waiters.ts'
 
@@ -469,6 +478,29 @@ export class Hub extends DurableObject<Env> {
     return failure
   }
 
+  // Subscriptions to threads.
+
+  threadSubscription(userId: UserId, thread: ThreadName): { readonly automatic: boolean } | undefined {
+    return threadSubscription(this.#hub, internUser(this.#hub, userId), thread)
+  }
+
+  subscribeToThread(userId: UserId, thread: ThreadName, cause?: number): void {
+    const uid = internUser(this.#hub, userId)
+    if (subscribeToThread(this.#hub, uid, thread, cause)) wakeUser(this.#hub, uid)
+  }
+
+  unsubscribeFromThread(userId: UserId, thread: ThreadName, end: number): void {
+    const uid = internUser(this.#hub, userId)
+    if (unsubscribeFromThread(this.#hub, uid, thread, end)) wakeUser(this.#hub, uid)
+  }
+
+  threadSubscriptionsSince(
+    userId: UserId,
+    window: { readonly since: number; readonly upTo: number; readonly limit: number },
+  ): ThreadSubscriptions {
+    return threadSubscriptionsSince(this.#hub, internUser(this.#hub, userId), window)
+  }
+
   // Pushers, and what their user was notified of.
 
   /** The PusherSettings of all of them, as JSON text. */
@@ -501,7 +533,9 @@ export class Hub extends DurableObject<Env> {
   }
 
   eraseAccountData(userId: UserId): void {
-    eraseAccountData(this.#hub, internUser(this.#hub, userId))
+    const uid = internUser(this.#hub, userId)
+    eraseThreadSubscriptions(this.#hub, uid)
+    eraseAccountData(this.#hub, uid)
   }
 
   storeFilter(userId: UserId, json: string): string {

@@ -350,4 +350,21 @@ export const hubMigrations: readonly DurableMigration[] = [
       ALTER TABLE devices ADD COLUMN dehydrated TEXT;
     `,
   },
+  {
+    id: '0016-thread-subscriptions',
+    sql: `
+      -- Threads by their root. unsubscribed_at: the end of the room when the user unsubscribed.
+      CREATE TABLE thread_subscriptions (
+        uid INTEGER NOT NULL,
+        rid INTEGER NOT NULL,
+        root TEXT NOT NULL,
+        subscribed INTEGER NOT NULL,
+        automatic INTEGER NOT NULL,
+        unsubscribed_at INTEGER,
+        pos INTEGER NOT NULL,
+        PRIMARY KEY (uid, rid, root)
+      ) WITHOUT ROWID;
+      CREATE INDEX thread_subscriptions_pos ON thread_subscriptions (pos);
+    `,
+  },
 ]

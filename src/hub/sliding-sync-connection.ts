@@ -25,8 +25,9 @@ export interface SentRoom {
 export interface SentState {
   /** By room number. */
   readonly rooms: ReadonlyMap<number, SentRoom>
-  /** Whether the client has the global account data. */
+  /** Whether the client has the global account data, or the threads its user is subscribed to. */
   readonly accountData: boolean
+  readonly threads: boolean
 }
 
 /** A room as it is stored: the place of its config, flags, and the position where it is behind. */
@@ -36,6 +37,7 @@ interface StoredState {
   readonly configs: { readonly t: number; readonly s: readonly RequiredState[] }[]
   readonly rooms: Record<string, StoredRoom>
   readonly a: boolean
+  readonly th?: boolean
 }
 
 type ConnectionRow = { generation: number; used: number; acked: number; sent: number | null }
@@ -48,7 +50,7 @@ const mostConnections = 16
 // Two of them are in a row, which takes 2 MB.
 const longestState = 900_000
 
-export const nothingSent: SentState = { rooms: new Map(), accountData: false }
+export const nothingSent: SentState = { rooms: new Map(), accountData: false, threads: false }
 
 /**
  * What the client has at the position of a request. M_UNKNOWN_POS where it is not one of its last two, or of another user,
@@ -200,7 +202,7 @@ export function dropConnections(hub: HubContext, uid: number, deviceId: string):
   hub.sql.exec('DELETE FROM sliding_connections WHERE uid = ? AND device_id = ?', uid, deviceId)
 }
 
-function encode({ rooms, accountData }: SentState): string {
+function encode({ rooms, accountData, threads }: SentState): string {
   const places = new Map<string, number>()
   const configs: StoredState['configs'] = []
   const stored = [...rooms].map(([rid, room]): [string, StoredRoom] => {
@@ -214,13 +216,13 @@ function encode({ rooms, accountData }: SentState): string {
       (room.accountData ? flag.accountData : 0)
     return [`${rid}`, room.behind === undefined ? [place, flags] : [place, flags, room.behind]]
   })
-  const state: StoredState = { configs, rooms: Object.fromEntries(stored), a: accountData }
+  const state: StoredState = { configs, rooms: Object.fromEntries(stored), a: accountData, th: threads }
   return JSON.stringify(state)
 }
 
 function decode(text: string): SentState {
   // Written by `encode` alone.
-  const { configs, rooms, a } = JSON.parse(text) as StoredState
+  const { configs, rooms, a, th = false } = JSON.parse(text) as StoredState
   const sent = Object.entries(rooms).map(([rid, [place, flags, behind]]): [number, SentRoom] => {
     const config = configs[place]
     return [
@@ -235,5 +237,5 @@ function decode(text: string): SentState {
       },
     ]
   })
-  return { rooms: new Map(sent), accountData: a }
+  return { rooms: new Map(sent), accountData: a, threads: th }
 }

@@ -12,6 +12,7 @@ import type { SentRoom } from './sliding-sync-connection.ts'
 import type { SlidingSyncRequest } from './sliding-sync-request.ts'
 import { extensionRooms, type WantedRooms } from './sliding-sync-rooms.ts'
 import { movedRooms } from './sync-rooms.ts'
+import { type ThreadSubscriptions, threadSubscriptionsSince } from './thread-subscriptions.ts'
 import { toDeviceBatch } from './to-device.ts'
 import { typingSince } from './typing.ts'
 
@@ -26,6 +27,7 @@ export interface ExtensionNews {
   }
   /** The content of `m.receipt`. */
   readonly receipts?: readonly { readonly roomId: RoomId; readonly content: JsonObject }[]
+  readonly threadSubscriptions?: ThreadSubscriptions
   readonly typing?: readonly { readonly roomId: RoomId; readonly userIds: readonly string[] }[]
 }
 
@@ -36,8 +38,9 @@ export interface ExtensionScope {
   readonly wanted: WantedRooms
   /** What the client has; brought up to date here. */
   readonly rooms: Map<number, SentRoom>
-  /** Whether the client has the global account data. */
+  /** Whether the client has the global account data, or the threads its user is subscribed to. */
   readonly hasAccountData: boolean
+  readonly hasThreads: boolean
   /** Rooms of which the client is told everything in this answer, or what it missed. */
   readonly caughtUp: ReadonlySet<number>
   readonly upTo: number
@@ -52,6 +55,9 @@ export function extensionNews(scope: ExtensionScope): ExtensionNews {
     ...accountData(scope),
     ...receipts(scope),
     ...typing(scope),
+    ...(extensions.threadSubscriptions
+      ? { threadSubscriptions: threads(scope, extensions.threadSubscriptions) }
+      : {}),
   }
 }
 
@@ -65,6 +71,7 @@ export function tellsAnything(news: ExtensionNews): boolean {
     news.accountData?.rooms ?? [],
     news.receipts ?? [],
     news.typing ?? [],
+    news.threadSubscriptions?.changes ?? [],
   ]
   return parts.some(({ length }) => length > 0)
 }
@@ -82,6 +89,14 @@ function deviceLists({ hub, uid, request, upTo }: ExtensionScope): DeviceLists {
   const since = request.pos?.log ?? upTo
   const { changed, left } = deviceListsSince(hub, uid, since, upTo, movedRooms(hub, uid, since, upTo))
   return { changed, left }
+}
+
+function threads(
+  { hub, uid, request, hasThreads, upTo }: ExtensionScope,
+  { limit }: { readonly limit: number },
+): ThreadSubscriptions {
+  const since = hasThreads ? (request.pos?.log ?? 0) : 0
+  return threadSubscriptionsSince(hub, uid, { since, upTo, limit })
 }
 
 function accountData(scope: ExtensionScope): Pick<ExtensionNews, 'accountData'> {

@@ -63,6 +63,7 @@ export interface SlidingExtensions {
   readonly accountData?: ExtensionRooms
   readonly receipts?: ExtensionRooms
   readonly typing?: ExtensionRooms
+  readonly threadSubscriptions?: { readonly limit: number }
 }
 
 /** The rooms that an extension is about, as lists and room ids; `*` and absence stand for all lists or subscriptions. */

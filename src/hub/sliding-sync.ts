@@ -52,10 +52,15 @@ export function planSlidingSync(hub: HubContext, request: SlidingSyncRequest): S
     wanted,
     rooms,
     hasAccountData: sent.accountData,
+    hasThreads: sent.threads,
     caughtUp,
     upTo,
   })
-  const next: SentState = { rooms, accountData: request.extensions.accountData !== undefined }
+  const next: SentState = {
+    rooms,
+    accountData: request.extensions.accountData !== undefined,
+    threads: request.extensions.threadSubscriptions !== undefined,
+  }
   const changed = !isSame(sent, next)
   if (request.pos && updates.length === 0 && !tellsAnything(extensions)) {
     // What must be noted is noted with the next answer: until then the client stays where it is.
@@ -142,7 +147,8 @@ function roomUpdates(
 }
 
 function isSame(before: SentState, after: SentState): boolean {
-  if (before.accountData !== after.accountData || before.rooms.size !== after.rooms.size) return false
+  if (before.accountData !== after.accountData || before.threads !== after.threads) return false
+  if (before.rooms.size !== after.rooms.size) return false
   for (const [rid, room] of after.rooms) {
     const known = before.rooms.get(rid)
     if (known !== room && JSON.stringify(known) !== JSON.stringify(room)) return false

@@ -102,6 +102,7 @@ import { type RoomMatches, type RoomSearch, searchRoom } from './search-room.ts'
 import { listThreads, type ThreadsRequest } from './list-threads.ts'
 import { readRelations, type RelationsRequest } from './read-relations.ts'
 import { isEventInThread, type ThreadQuery } from './thread-of.ts'
+import { threadStanding, type ThreadStanding, type ThreadStandingRequest } from './thread-standing.ts'
 import { retire, type RetireRequest, upgradePlan, type UpgradeRequest } from './upgrade.ts'
 import { keysOfThirdPartyInvite, thirdPartyInviteDetails } from './store-third-party-invite.ts'
 import { type RoomSlidingRequest, slidingSyncRoom } from './sliding-sync-room.ts'
@@ -492,6 +493,10 @@ export class Room extends DurableObject<Env> {
 
   isEventInThread(query: ThreadQuery): boolean {
     return isEventInThread(this.#room, query)
+  }
+
+  threadStanding(request: ThreadStandingRequest): ThreadStanding {
+    return threadStanding(this.#room, request)
   }
 
   // An answer that names events to another server, which may ask for each of them by its id alone from then on.
