@@ -38,7 +38,7 @@ export function deviceListsSince(
     const entered = change.membership === 'join' && change.from === undefined
     const exited = change.membership !== 'join' && change.wasJoined
     if (entered) for (const other of membersOf(hub, change.rid)) moved.add(other)
-    if (exited) for (const other of view.lost(change.rid)) moved.add(other)
+    if (exited) for (const other of lostWith(hub, uid, change.rid, since, upTo, view)) moved.add(other)
   }
   const own = userIdOf(hub, uid)
   const newlySeen = [...moved].filter((other) => other !== own && view.shares(other))
@@ -49,6 +49,69 @@ export function deviceListsSince(
   if (moved.has(own)) changed.add(own)
   return { changed: [...changed], left, newlySeen }
 }
+
+/**
+ * With whom a user who went out of a room in the window shares none any more: those who were in it until then. Who came in
+ * later is none of their business.
+ */
+function lostWith(
+  hub: HubContext,
+  uid: number,
+  rid: number,
+  since: number,
+  upTo: number,
+  view: View,
+): UserId[] {
+  const exit = exitPosition(hub, uid, rid, since, upTo)
+  const before = movesIn(hub, rid, since, exit).map(({ userId }) => userId)
+  // What a user did first after that tells whether they were there.
+  const after = new Map(
+    movesIn(hub, rid, exit, hub.position)
+      .toReversed()
+      .map(({ userId, left }) => [userId, left]),
+  )
+  const own = userIdOf(hub, uid)
+  const stayed = view.lost(rid).filter((other) => after.get(other) ?? true)
+  const gone = [...before, ...[...after].filter(([, left]) => left).map(([other]) => other)]
+  return [...stayed, ...gone.filter((other) => other !== own && !view.shares(other))]
+}
+
+/** Where in the log a user went out of a room last. */
+function exitPosition(hub: HubContext, uid: number, rid: number, since: number, upTo: number): number {
+  const { pos } = hub.sql
+    .exec<{ pos: number | null }>(
+      `SELECT max(pos) AS pos FROM log
+       WHERE rid = ? AND pos > ? AND pos <= ? AND uid = ? AND prev = 'join' AND next IS NOT 'join'`,
+      rid,
+      since,
+      upTo,
+      uid,
+    )
+    .one()
+  return pos ?? upTo
+}
+
+/** Who came into a room and who left it, in order. */
+function movesIn(
+  hub: HubContext,
+  rid: number,
+  since: number,
+  upTo: number,
+): { readonly userId: UserId; readonly left: boolean }[] {
+  const rows = hub.sql.exec<{ uid: number | null; other: UserId | null; prev: string | null }>(
+    `SELECT uid, other, prev FROM log
+     WHERE rid = ? AND pos > ? AND pos <= ? AND (prev IS 'join') <> (next IS 'join') ORDER BY pos`,
+    rid,
+    since,
+    upTo,
+  )
+  return [...rows].flatMap(({ uid, other, prev }) => {
+    const userId = uid === null ? other : userIdOf(hub, uid)
+    return userId === null ? [] : [{ userId, left: prev === 'join' }]
+  })
+}
+
+type View = ReturnType<typeof viewOf>
 
 /** Whom a user shares a room with, asked for as needed. */
 function viewOf(hub: HubContext, uid: number) {

@@ -5,6 +5,7 @@ import { isJsonObject, type JsonObject, objectProperty } from '../../src/matrix/
 import { oneTimeKeys, testDevice } from '../support/device-keys.ts'
 import { newClient, refusal, type RoomClient, roomClient } from '../support/room-client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
+import { slidingClient } from '../support/sliding-client.ts'
 import { textOf } from '../support/text-of.ts'
 
 let server: TestServer
@@ -292,6 +293,77 @@ describe('a sync', () => {
     await upload(bob, { device_keys: testDevice(bob).deviceKeys })
     const left = await alice.done('GET', `/sync?since=${textOf(joined, 'next_batch')}`)
     expect(left.device_lists).toEqual({ changed: [], left: [bob.userId] })
+  })
+})
+
+type DeviceLists = { left: string[]; changed: string[] }
+
+describe('who goes out of a room', () => {
+  /** Two who share a room, and what the second is told of device lists after the room was turned upside down. */
+  async function told(
+    change: (people: Record<'alice' | 'bob' | 'carol' | 'dave', RoomClient>, roomId: string) => Promise<void>,
+  ) {
+    const people = { alice: await client(), bob: await client(), carol: await client(), dave: await client() }
+    const { alice, bob, dave } = people
+    const roomId = await alice.createRoom({ preset: 'public_chat' })
+    await bob.join(roomId)
+    await dave.join(roomId)
+    const since = textOf(await bob.done('GET', '/sync'), 'next_batch')
+    const { pos } = await slidingClient(server, bob).sync({ extensions: { e2ee: { enabled: true } } })
+    await change(people, roomId)
+    const news = await bob.done('GET', `/sync?since=${since}`)
+    const changes = await bob.done('GET', `/keys/changes?from=${since}&to=${textOf(news, 'next_batch')}`)
+    const sliding = await slidingClient(server, bob).sync(
+      { extensions: { e2ee: { enabled: true } } },
+      { pos },
+    )
+    const nameOf = (id: string) => Object.entries(people).find(([, { userId }]) => userId === id)?.[0] ?? id
+    const named = (ids: readonly string[]) => ids.map((id) => nameOf(id)).toSorted()
+    const lists = [news.device_lists, changes, sliding.extensions.e2ee?.device_lists] as DeviceLists[]
+    return lists.map(({ left, changed }) => ({ left: named(left), changed: named(changed) }))
+  }
+  const thrice = (left: string[], changed: string[] = []) =>
+    Array.from({ length: 3 }, () => ({ left, changed }))
+
+  it('is told of all who were in it then, and of nobody who came later', async () => {
+    const lists = await told(async ({ alice, bob, carol }, roomId) => {
+      await alice.act('kick', roomId, bob.userId)
+      await carol.join(roomId)
+    })
+    expect(lists).toEqual(thrice(['alice', 'dave']))
+  })
+
+  it('is told of those who left before and after', async () => {
+    const lists = await told(async ({ alice, bob, dave }, roomId) => {
+      await dave.leave(roomId)
+      await bob.leave(roomId)
+      await alice.leave(roomId)
+    })
+    expect(lists).toEqual(thrice(['alice', 'dave']))
+  })
+
+  it('is told of those who came before, and of nobody who came and went after', async () => {
+    const lists = await told(async ({ bob, carol, dave }, roomId) => {
+      await carol.join(roomId)
+      await carol.leave(roomId)
+      await bob.leave(roomId)
+      await dave.leave(roomId)
+      await dave.join(roomId)
+      await carol.join(roomId)
+      await carol.leave(roomId)
+    })
+    expect(lists).toEqual(thrice(['alice', 'carol', 'dave']))
+  })
+
+  it('is told of nobody with whom there is another room', async () => {
+    const lists = await told(async ({ alice, bob, dave }, roomId) => {
+      const other = await alice.createRoom({ preset: 'public_chat' })
+      await bob.join(other)
+      await bob.leave(roomId)
+      await dave.leave(roomId)
+    })
+    // And of themselves, since they came into a room.
+    expect(lists).toEqual(thrice(['dave'], ['alice', 'bob']))
   })
 })
 
