@@ -82,7 +82,7 @@ function streamView(c: AppContext): SyncView {
   const none = { types: [] }
   const room = { timeline: { limit: mostEvents }, state: none, ephemeral: none, account_data: none }
   const filter = { room, presence: none, account_data: none }
-  return { userId, deviceId, filter, incremental: true, fullState: false, useStateAfter: false }
+  return { userId, deviceId, filter, incremental: true, fullState: false, stateSection: 'state' }
 }
 
 async function chunkOf(env: Env, view: SyncView, plan: SyncPlan): Promise<JsonObject[]> {

@@ -49,7 +49,7 @@ async function initialSync(c: AppContext, limit: number, archived: boolean): Pro
     filter: { room: timeline },
     incremental: false,
     fullState: false,
-    useStateAfter: true,
+    stateSection: 'state_after',
   }
   const parts: SyncBody[] = []
   let since: SyncPosition | undefined

@@ -31,7 +31,7 @@ export function renderNews(view: SyncView, plan: SyncPlan, room: JoinedRoom): st
   const timeline = shown.map((news) => render(withViewer(view, news)))
   return [
     `"timeline":{"events":[${timeline.join()}],"limited":false,"prev_batch":"t${room.from ?? 0}"}`,
-    `"${view.useStateAfter ? 'state_after' : 'state'}":{"events":[${state.map(render).join()}]}`,
+    `"${view.stateSection}":{"events":[${state.map(render).join()}]}`,
   ].join()
 }
 
@@ -51,10 +51,10 @@ function stateEvents(
   shown: readonly EventNews[],
   roomId: string,
 ): JsonObject[] {
-  const { filter, useStateAfter } = view
+  const { filter, stateSection } = view
   const matches = compileEventFilter(filter.room?.state)
   const missing = news
-    .filter((item) => 'state_key' in item.event && (useStateAfter || !shown.includes(item)))
+    .filter((item) => 'state_key' in item.event && (stateSection !== 'state' || !shown.includes(item)))
     .filter((item) => matches({ ...facts(item.event, item.sender), room_id: roomId }))
     .map((item) => withViewer(view, item))
   const lastOfSlot = new Map(

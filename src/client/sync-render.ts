@@ -10,7 +10,7 @@ import type { Counts, UnreadCounts } from '../hub/unread.ts'
 import { allowsRoom, compileEventFilter } from '../matrix/filter-match.ts'
 import { eventLimit, type Filter, syncTimelineBounds } from '../matrix/filter.ts'
 import type { JsonObject, JsonValue } from '../matrix/json.ts'
-import type { RoomSyncRequest } from '../room/sync-room.ts'
+import type { RoomSyncRequest, StateSection } from '../room/sync-room.ts'
 import { renderNews } from './sync-news.ts'
 
 export interface SyncView {
@@ -20,7 +20,7 @@ export interface SyncView {
   /** Whether the client syncs on from a token. */
   readonly incremental: boolean
   readonly fullState: boolean
-  readonly useStateAfter: boolean
+  readonly stateSection: StateSection
 }
 
 export interface RenderedSync {
@@ -107,12 +107,17 @@ async function joinedRoom(env: Env, view: SyncView, plan: SyncPlan, room: Joined
   const accountData = matchingAccountData(filter.room?.account_data, room.accountData)
   if (news === '' && ephemeral.length === 0 && accountData.length === 0) return ''
   const parts = [
-    ...(news === '' ? [] : [news]),
+    ...(news === '' ? noState(view) : [news]),
     `"ephemeral":{"events":[${ephemeral.join()}]}`,
     `"account_data":{"events":[${accountData.join()}]}`,
     ...unreadCounts(view, room.unread),
   ]
   return `${JSON.stringify(room.roomId)}:{${parts.join()}}`
+}
+
+// Clients see by the section that state comes in it.
+function noState({ stateSection }: SyncView): string[] {
+  return stateSection === 'state' ? [] : [`"${stateSection}":{"events":[]}`]
 }
 
 // Threads are counted apart for clients that ask for it.
@@ -152,7 +157,9 @@ async function leftRoom(env: Env, view: SyncView, plan: SyncPlan, room: LeftRoom
   if (room.event) {
     const event = JSON.stringify(room.event)
     const timeline = `"timeline":{"events":[${event}],"limited":false,"prev_batch":"t${room.to}"}`
-    return `${JSON.stringify(room.roomId)}:{${timeline},"state":{"events":[]},"account_data":{"events":[]}}`
+    const state = view.stateSection === 'state' ? '' : event
+    const parts = [timeline, `"${view.stateSection}":{"events":[${state}]}`, '"account_data":{"events":[]}']
+    return `${JSON.stringify(room.roomId)}:{${parts.join()}}`
   }
   // Who only turned down an invite is told of the leaving alone.
   const range = room.wasJoined ? room : { ...room, from: room.to - 1 }
@@ -176,7 +183,7 @@ function askRoom(
     joinedThroughout: joined && room.from !== undefined,
     newlyJoined: joined && room.from === undefined && view.incremental,
     fullState: view.fullState,
-    useStateAfter: view.useStateAfter,
+    stateSection: view.stateSection,
     limit: eventLimit(filter.room?.timeline, syncTimelineBounds),
     ...(filter.room?.timeline ? { timeline: filter.room.timeline } : {}),
     ...(filter.room?.state ? { state: filter.room.state } : {}),

@@ -12,6 +12,7 @@ import type { KeyCounts } from '../hub/one-time-keys.ts'
 import type { SyncPosition, SyncRequest } from '../hub/sync-request.ts'
 import { formatSyncToken, parseSyncToken } from '../hub/sync-token.ts'
 import { type Filter, FilterError, parseFilter } from '../matrix/filter.ts'
+import type { StateSection } from '../room/sync-room.ts'
 import { pollHub } from './poll-hub.ts'
 import { renderKeyCounts, renderSync, type SyncView } from './sync-render.ts'
 
@@ -26,6 +27,7 @@ const querySchema = v.object({
   filter: v.optional(v.string()),
   full_state: flag,
   use_state_after: flag,
+  'org.matrix.msc4222.use_state_after': flag,
   set_presence: v.optional(v.picklist(['offline', 'online', 'unavailable'])),
 })
 
@@ -66,8 +68,14 @@ async function syncView(c: AppContext, query: v.InferOutput<typeof querySchema>)
     filter: await filterOf(c, query.filter),
     incremental: query.since !== undefined,
     fullState: query.full_state === 'true',
-    useStateAfter: query.use_state_after === 'true',
+    stateSection: stateSection(query),
   }
+}
+
+// MSC4222, under its name and the one that it had before.
+function stateSection(query: v.InferOutput<typeof querySchema>): StateSection {
+  if (query.use_state_after === 'true') return 'state_after'
+  return query['org.matrix.msc4222.use_state_after'] === 'true' ? 'org.matrix.msc4222.state_after' : 'state'
 }
 
 // A filter is given as JSON, or by the id it was stored under.

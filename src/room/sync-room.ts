@@ -14,6 +14,12 @@ import { roomSummary } from './room-summary.ts'
 import { allState, eidAtPosition, findSlot, stateDelta } from './state-at.ts'
 import { viewOf, visibleEvents } from './visibility.ts'
 
+/**
+ * The name of the section for state: `state` is what changed up to the start of the timeline, the others up to its end. The
+ * last is that of MSC4222 before it was accepted, which clients still use.
+ */
+export type StateSection = 'state' | 'state_after' | 'org.matrix.msc4222.state_after'
+
 export interface RoomSyncRequest {
   readonly userId: string
   readonly deviceId: string
@@ -26,7 +32,7 @@ export interface RoomSyncRequest {
   readonly newlyJoined: boolean
   /** The whole state although the client knows the room. */
   readonly fullState: boolean
-  readonly useStateAfter: boolean
+  readonly stateSection: StateSection
   readonly limit: number
   readonly timeline?: RoomEventFilter
   readonly state?: RoomEventFilter
@@ -65,15 +71,14 @@ export function syncRoom(room: RoomContext, request: RoomSyncRequest): string {
   const render = renderer(room, request, request.from === undefined || timeline.limited)
   const parts = [
     `"timeline":{"events":[${timeline.events.map(render).join()}],"limited":${timeline.limited},"prev_batch":"t${timeline.start}"}`,
-    `"${request.useStateAfter ? 'state_after' : 'state'}":{"events":[${state.map(render).join()}]}`,
+    `"${request.stateSection}":{"events":[${state.map(render).join()}]}`,
   ]
   if (summary) parts.push(`"summary":${JSON.stringify(summary)}`)
   return parts.join()
 }
 
-function nothing({ useStateAfter, to }: RoomSyncRequest): string {
-  const state = useStateAfter ? 'state_after' : 'state'
-  return `"timeline":{"events":[],"limited":false,"prev_batch":"t${to}"},"${state}":{"events":[]}`
+function nothing({ stateSection, to }: RoomSyncRequest): string {
+  return `"timeline":{"events":[],"limited":false,"prev_batch":"t${to}"},"${stateSection}":{"events":[]}`
 }
 
 // Aggregations come where the client may have missed what they are made of.
@@ -131,11 +136,18 @@ function readState(room: RoomContext, request: RoomSyncRequest, timeline: Timeli
   const senders = new Set<string>(timeline.events.map(({ event }) => event.sender))
   const { roomId } = identity(room)
   const matches = compileEventFilter(request.state)
+  // Members whom the timeline changes are known by the state alone where that goes up to its end.
+  const changed = new Set(
+    request.stateSection === 'state'
+      ? []
+      : timeline.events.flatMap(({ event }) => (event.type === 'm.room.member' ? [event.state_key] : [])),
+  )
   const wanted = ({ event }: StoredEvent) =>
     matches({ ...event, room_id: roomId }) &&
     (!request.lazyLoadMembers ||
       event.type !== 'm.room.member' ||
       senders.has(event.state_key ?? '') ||
+      changed.has(event.state_key) ||
       event.state_key === request.userId)
   const state = [...slots.values()].filter((eid) => eid !== 0).map((eid) => eventByEid(room, eid))
   const result = new Map(state.filter(wanted).map((stored) => [stored.eid, stored]))
@@ -148,11 +160,11 @@ function readState(room: RoomContext, request: RoomSyncRequest, timeline: Timeli
 /** Slot → eid of what belongs into the state section. */
 function stateSlots(
   room: RoomContext,
-  { from, to, fullState, useStateAfter }: RoomSyncRequest,
+  { from, to, fullState, stateSection }: RoomSyncRequest,
   timeline: Timeline,
 ): Map<number, number> {
   const whole = from === undefined || fullState
-  if (useStateAfter) return whole ? allState(room, to) : stateDelta(room, from, to)
+  if (stateSection !== 'state') return whole ? allState(room, to) : stateDelta(room, from, to)
   const slots = whole ? allState(room, timeline.start) : stateDelta(room, from, timeline.start)
   // What state resolution or the filter keeps out of the timeline would be lost to the client otherwise.
   const shown = new Set(timeline.events.map(({ eid }) => eid))
@@ -160,17 +172,18 @@ function stateSlots(
   return slots
 }
 
-// Lazily loaded members: those of the timeline's senders, as of the start of the timeline.
+// Lazily loaded members: those of the timeline's senders, as of the start of the timeline or its end.
 function sendersMembers(
   room: RoomContext,
-  { to, useStateAfter }: RoomSyncRequest,
+  { to, stateSection }: RoomSyncRequest,
   timeline: Timeline,
   senders: ReadonlySet<string>,
 ): StoredEvent[] {
   const shown = new Set(timeline.events.map(({ eid }) => eid))
+  const atEnd = stateSection !== 'state'
   return [...senders].flatMap((sender) => {
     const slot = findSlot(room, 'm.room.member', sender)
-    const eid = slot === undefined ? 0 : eidAtPosition(room, useStateAfter ? to : timeline.start, slot)
-    return eid === 0 || (shown.has(eid) && !useStateAfter) ? [] : [eventByEid(room, eid)]
+    const eid = slot === undefined ? 0 : eidAtPosition(room, atEnd ? to : timeline.start, slot)
+    return eid === 0 || (shown.has(eid) && !atEnd) ? [] : [eventByEid(room, eid)]
   })
 }
