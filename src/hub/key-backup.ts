@@ -153,16 +153,9 @@ export function deleteBackedUpKeys(
   const backup = getKeyBackup(hub, uid, version)
   if (!backup) return { refused: 'unknown' }
   return hub.storage.transactionSync(() => {
-    const gone = hub.sql
-      .exec(
-        `DELETE FROM key_backup_keys WHERE uid = ? AND version = ? AND (?3 IS NULL OR room_id = ?3)
-         AND (?4 IS NULL OR session_id = ?4) RETURNING 1`,
-        uid,
-        Number(version),
-        selection.roomId ?? null,
-        selection.sessionId ?? null,
-      )
-      .toArray().length
+    const { where, values } = selected(uid, Number(version), selection)
+    // A row a key: the table has no index beside.
+    const gone = hub.sql.exec(`DELETE FROM key_backup_keys WHERE ${where}`, ...values).rowsWritten
     return gone === 0 ? backup : keysChanged(hub, uid, version, -gone)
   })
 }
@@ -172,25 +165,43 @@ export function readBackedUpKeys(
   hub: HubContext,
   uid: number,
   version: string,
-  { roomId, sessionId }: KeySelection,
+  selection: KeySelection,
   { after, limit }: { readonly after?: PlacedKey | undefined; readonly limit: number },
 ): PlacedKey[] {
+  const { where, values } = selected(uid, versionNumber(version) ?? 0, selection)
+  const [behind, place] = pageStart(selection, after)
   return hub.sql
     .exec<KeyRow & { room_id: string; session_id: string }>(
-      `SELECT room_id, session_id, ${keyColumns} FROM key_backup_keys
-       WHERE uid = ? AND version = ? AND (room_id, session_id) > (?3, ?4)
-         AND (?5 IS NULL OR room_id = ?5) AND (?6 IS NULL OR session_id = ?6)
-       ORDER BY room_id, session_id LIMIT ?7`,
-      uid,
-      versionNumber(version) ?? 0,
-      after?.roomId ?? roomId ?? '',
-      after?.sessionId ?? '',
-      roomId ?? null,
-      sessionId ?? null,
+      `SELECT room_id, session_id, ${keyColumns} FROM key_backup_keys WHERE ${where} ${behind}
+       ORDER BY room_id, session_id LIMIT ?`,
+      ...values,
+      ...place,
       limit,
     )
     .toArray()
     .map((row) => ({ roomId: row.room_id, sessionId: row.session_id, ...keyOf(row) }))
+}
+
+// Within a room by the session alone: a comparison of pairs would read the room from its start for each page.
+function pageStart(
+  { roomId }: KeySelection,
+  after: PlacedKey | undefined,
+): [where: string, values: string[]] {
+  if (!after) return ['', []]
+  return roomId === undefined
+    ? ['AND (room_id, session_id) > (?, ?)', [after.roomId, after.sessionId]]
+    : ['AND session_id > ?', [after.sessionId]]
+}
+
+// Named columns are looked up in the order of the keys: a selection costs what it holds, not what the backup does.
+function selected(uid: number, version: number, { roomId, sessionId }: KeySelection) {
+  const columns = Object.entries({ uid, version, room_id: roomId, session_id: sessionId }).filter(
+    (entry): entry is [string, string | number] => entry[1] !== undefined,
+  )
+  return {
+    where: columns.map(([name]) => `${name} = ?`).join(' AND '),
+    values: columns.map(([, value]) => value),
+  }
 }
 
 // "is_verified" wins, then the lower first_message_index, then the lower forwarded_count.

@@ -1,6 +1,8 @@
 // Server-side key backups: versions, keys, which of two keys stays, and the counts.
 
+import { get, type IncomingMessage } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { UserId } from '../../src/matrix/event.ts'
 import type { JsonObject, JsonValue } from '../../src/matrix/json.ts'
 import { newClient, refusal, type RoomClient } from '../support/room-client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
@@ -204,6 +206,64 @@ describe('keys', () => {
     expect(await alice.done('GET', path(version))).toEqual(expected)
     expect(await alice.done('GET', '/room_keys/version')).toMatchObject({ count: 40 * 64 })
   })
+
+  test('are looked up by room and session, however many there are beside them', async () => {
+    const version = await newVersion()
+    const sessions = Object.fromEntries(Array.from({ length: 300 }, (_, n) => [`s${n}`, key(n)]))
+    const rooms = ['!a:test.local', '!b:test.local', '!c:test.local']
+    await alice.done('PUT', path(version), {
+      rooms: Object.fromEntries(rooms.map((id) => [id, { sessions }])),
+    })
+    await alice.done('PUT', path(version, '!b1:test.local', 's'), key(0))
+    const rowsRead = async (method: string, ...place: string[]) => {
+      const { doRowsRead } = await server.measure(() => alice.call(method, path(version, ...place)))
+      return doRowsRead
+    }
+    expect(await rowsRead('GET', '!a:test.local', 's299')).toBeLessThan(10)
+    expect(await rowsRead('GET', '!a:test.local', 'none')).toBeLessThan(10)
+    expect(await rowsRead('GET', '!b1:test.local')).toBeLessThan(10)
+    // Two pages, and four.
+    expect(await rowsRead('GET', '!a:test.local')).toBeLessThan(310)
+    expect(await rowsRead('GET')).toBeLessThan(920)
+    expect(await rowsRead('DELETE', '!a:test.local', 's299')).toBeLessThan(10)
+    expect(await rowsRead('DELETE', '!b1:test.local')).toBeLessThan(10)
+    expect(await alice.done('GET', '/room_keys/version')).toMatchObject({ count: 899 })
+  })
+
+  test('by the ten thousand are restored piece by piece, as fast as the client takes them', async () => {
+    const version = await newVersion()
+    const hub = await server.hub(0)
+    const userId = alice.userId as UserId
+    const total = 50_000
+    const placed = (n: number) => ({
+      roomId: `!room${n % 250}:test.local`,
+      sessionId: `session ${n}`,
+      firstMessageIndex: n,
+      forwardedCount: 0,
+      isVerified: false,
+      sessionData: JSON.stringify({ ciphertext: 'x'.repeat(1000) }),
+    })
+    for (let n = 0; n < total; n += 2500) {
+      const keys = Array.from({ length: 2500 }, (_, i) => placed(n + i))
+      await hub.putBackedUpKeys(userId, version, keys)
+    }
+    expect(await alice.done('GET', '/room_keys/version')).toMatchObject({ count: total })
+    const { doRowsRead: before } = (await server.report()).counts
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const headers = { Authorization: `Bearer ${alice.token}` }
+      get(`${server.url}/_matrix/client/v3${path(version)}`, { headers }, resolve).on('error', reject)
+    })
+    // For a client that does not read on, nothing is read but what fits into buffers on the way.
+    await server.measure(() => Promise.resolve())
+    const { doRowsRead: ahead } = (await server.report()).counts
+    expect(ahead - before).toBeLessThan(total / 2)
+    const text = Buffer.concat(await answer.toArray()).toString('utf8')
+    const { rooms } = JSON.parse(text) as { rooms: Record<string, { sessions: Record<string, JsonObject> }> }
+    const indices = Object.values(rooms).flatMap(({ sessions }) =>
+      Object.values(sessions).map((session) => session['first_message_index'] as number),
+    )
+    expect(indices.toSorted((a, b) => a - b)).toEqual(Array.from({ length: total }, (_, n) => n))
+  }, 60_000)
 
   test('cost a row each, and one for the version', async () => {
     const version = await newVersion()
