@@ -20,12 +20,15 @@ import { textParam } from './path-params.ts'
 /** GET /pushrules/ and /pushrules/global/; the rules under /pushrules/global/{kind}/{ruleId}. */
 export function pushRuleRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3pushrules
-  app.get('/_matrix/client/v3/pushrules/', requireSession(), async (c) =>
-    c.json({ global: await rulesetOf(c) }),
-  )
+  // The text has the slash at the end, older clients not.
+  for (const path of ['/_matrix/client/v3/pushrules/', '/_matrix/client/v3/pushrules']) {
+    app.get(path, requireSession(), async (c) => c.json({ global: await rulesetOf(c) }))
+  }
 
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3pushrulesglobal
-  app.get('/_matrix/client/v3/pushrules/global/', requireSession(), async (c) => c.json(await rulesetOf(c)))
+  for (const path of ['/_matrix/client/v3/pushrules/global/', '/_matrix/client/v3/pushrules/global']) {
+    app.get(path, requireSession(), async (c) => c.json(await rulesetOf(c)))
+  }
 
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3pushrulesglobalkindruleid
   app.get('/_matrix/client/v3/pushrules/global/:kind/:ruleId', requireSession(), async (c) =>

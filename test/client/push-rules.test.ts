@@ -46,6 +46,8 @@ describe('the rules of a user', () => {
     const rules = await alice.done('GET', '/pushrules/')
     expect(Object.keys(rules)).toEqual(['global'])
     expect(await alice.done('GET', '/pushrules/global/')).toEqual(rules['global'])
+    expect(await alice.done('GET', '/pushrules')).toEqual(rules)
+    expect(await alice.done('GET', '/pushrules/global')).toEqual(rules['global'])
     expect(await alice.done('GET', `/user/${alice.userId}/account_data/m.push_rules`)).toEqual(rules)
     expect(rulesIn(await alice.done('GET', '/sync'))).toEqual(rules)
     expect(await idsOf('underride')).toContain('.m.rule.message')
