@@ -7,6 +7,7 @@ import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonObject, queryParams } from '../http/json-body.ts'
+import { clientAddress } from '../http/rate-limit.ts'
 import { requireSession, type Session } from '../http/session.ts'
 import { formatSlidingPosition, parseSlidingPosition } from '../hub/sliding-sync-position.ts'
 import type { SlidingSyncRequest } from '../hub/sliding-sync-request.ts'
@@ -68,12 +69,14 @@ function requestHead(
 ) {
   const { userId, deviceId, generation } = c.var.session
   const presence = setPresence ?? 'online'
+  const ip = clientAddress(c)
   return {
     sliding: true,
     userId,
     deviceId,
     generation,
     connId: connId ?? '',
+    ...(ip === undefined ? {} : { ip }),
     ...(typeof pos === 'string' ? { pos: positionOf(pos) } : {}),
     ...(presence === 'offline' || !config(c.env).presence ? {} : { setPresence: presence }),
   } as const

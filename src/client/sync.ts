@@ -7,6 +7,7 @@ import { hubStub, type Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { queryParams } from '../http/json-body.ts'
+import { clientAddress } from '../http/rate-limit.ts'
 import { requireSession, type Session } from '../http/session.ts'
 import type { KeyCounts } from '../hub/one-time-keys.ts'
 import type { SyncPosition, SyncRequest } from '../hub/sync-request.ts'
@@ -37,11 +38,13 @@ export function syncRoutes(app: App): void {
     const query = queryParams(c, querySchema)
     const session = c.var.session
     const view = await syncView(c, query)
+    const ip = clientAddress(c)
     const body = await sync(c.env, session, view, {
       ...(query.since === undefined ? {} : { since: sinceOf(query.since) }),
       fullState: query.full_state === 'true',
       timeout: Math.min(query.timeout ?? 0, longestTimeout),
       ...presenceToSet(c.env, query.set_presence),
+      ...(ip === undefined ? {} : { ip }),
     })
     return c.body(body, 200, { 'Content-Type': 'application/json' })
   })
@@ -94,7 +97,7 @@ async function filterOf(c: AppContext, filter: string | undefined): Promise<Filt
   }
 }
 
-interface SyncOptions extends Pick<SyncRequest, 'setPresence'> {
+interface SyncOptions extends Pick<SyncRequest, 'setPresence' | 'ip'> {
   readonly since?: SyncPosition
   readonly fullState: boolean
   /** Milliseconds. */
@@ -115,6 +118,7 @@ async function sync(env: Env, session: Session, view: SyncView, options: SyncOpt
       fullState: options.fullState,
       includeLeave: view.filter.room?.include_leave ?? false,
       ...(options.setPresence ? { setPresence: options.setPresence } : {}),
+      ...(options.ip === undefined ? {} : { ip: options.ip }),
     }
     const remaining = since && !options.fullState ? deadline - Date.now() : 0
     const plan = await pollHub<'v3'>(env, session.shard, request, remaining, {

@@ -2,6 +2,7 @@
 // "Relationship between access tokens and devices".
 
 import type { HubContext } from './context.ts'
+import { forgetSeen, lastSeen } from './last-seen.ts'
 import { dropKeys } from './one-time-keys.ts'
 
 export interface Device {
@@ -39,6 +40,7 @@ type DeviceRow = {
  * from an earlier device with the same id.
  */
 export function createDevice(hub: HubContext, uid: number, device: NewDevice): number {
+  forgetSeen(hub, uid, device.deviceId)
   const { generation } = hub.sql
     .exec<{ generation: number }>(
       `INSERT INTO devices (uid, device_id, generation, display_name, last_seen_ip, last_seen_ts)
@@ -81,7 +83,7 @@ export function listDevices(hub: HubContext, uid: number): Device[] {
       uid,
     )
     .toArray()
-    .map(asDevice)
+    .map((row) => asDevice(hub, uid, row))
 }
 
 /** One device of a user. */
@@ -93,7 +95,7 @@ export function getDevice(hub: HubContext, uid: number, deviceId: string): Devic
       deviceId,
     )
     .toArray()[0]
-  return row && asDevice(row)
+  return row && asDevice(hub, uid, row)
 }
 
 /** Gives a device another name. Answers false if there is no such device. */
@@ -123,6 +125,7 @@ export function deleteDevices(hub: HubContext, uid: number, devices: DeviceSelec
   for (const { device_id: deviceId } of gone) {
     hub.sql.exec('DELETE FROM devices WHERE uid = ? AND device_id = ?', uid, deviceId)
     dropKeys(hub, uid, deviceId)
+    forgetSeen(hub, uid, deviceId)
   }
   return gone.map((row) => ({
     deviceId: row.device_id,
@@ -131,11 +134,14 @@ export function deleteDevices(hub: HubContext, uid: number, devices: DeviceSelec
   }))
 }
 
-function asDevice(row: DeviceRow): Device {
+function asDevice(hub: HubContext, uid: number, row: DeviceRow): Device {
+  const seen = lastSeen(hub, uid, row.device_id)
+  const ip = seen?.ip ?? row.last_seen_ip
+  const ts = seen?.ts ?? row.last_seen_ts
   return {
     device_id: row.device_id,
     ...(row.display_name === null ? {} : { display_name: row.display_name }),
-    ...(row.last_seen_ip === null ? {} : { last_seen_ip: row.last_seen_ip }),
-    ...(row.last_seen_ts === null ? {} : { last_seen_ts: row.last_seen_ts }),
+    ...(ip === null ? {} : { last_seen_ip: ip }),
+    ...(ts === null ? {} : { last_seen_ts: ts }),
   }
 }

@@ -61,6 +61,7 @@ import {
 } from './key-backup.ts'
 import { keyBackupData, streamBackedUpKeys } from './key-backup-stream.ts'
 import { addDevice, giveName, removeDevices } from './manage-devices.ts'
+import { deviceSeen } from './last-seen.ts'
 import { invitePermissionOf } from './invite-permission.ts'
 import { setLocked } from './locked-users.ts'
 import { mutualRooms } from './mutual-rooms.ts'
@@ -198,9 +199,11 @@ export class Hub extends DurableObject<Env> {
   #beginSync(request: SyncRequest | SlidingSyncRequest): void {
     requireCurrentDevice(this.#hub, request)
     deviceSynced(this.#hub, request)
-    const { userId, deviceId } = request
+    const { userId, deviceId, ip } = request
+    const uid = internUser(this.#hub, userId)
+    deviceSeen(this.#hub, uid, deviceId, ip)
     const seen = 'sliding' in request ? request.extensions.toDevice?.since : seenToDevice(request)
-    if (seen !== undefined) acknowledgeToDevice(this.#hub, internUser(this.#hub, userId), deviceId, seen)
+    if (seen !== undefined) acknowledgeToDevice(this.#hub, uid, deviceId, seen)
   }
 
   /** A waiting client went away. */

@@ -12,6 +12,8 @@ export interface SlidingSyncRequest {
   readonly deviceId: string
   /** The generation of the device that the session was opened for. */
   readonly generation: number
+  /** The address of the client, where it is known. */
+  readonly ip?: string
   /** What the device shows its user to be as long as it syncs. Absent: nothing. */
   readonly setPresence?: 'online' | 'unavailable'
   readonly connId: string

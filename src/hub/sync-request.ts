@@ -15,6 +15,8 @@ export interface SyncRequest {
   readonly includeLeave: boolean
   /** Whether messages to the device are left where they are, for streams that have no place for them. */
   readonly eventsOnly?: boolean
+  /** The address of the client, where it is known. */
+  readonly ip?: string
   /** What the device shows its user to be as long as it syncs. Absent: nothing. */
   readonly setPresence?: 'online' | 'unavailable'
 }

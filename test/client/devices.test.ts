@@ -1,8 +1,12 @@
 // Devices over HTTP, and the interactive authentication that deleting one takes.
 
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { JsonObject } from '../../src/matrix/json.ts'
 import { type Account, startServer, type TestServer } from '../support/server.ts'
+import { newClient, roomClient } from '../support/room-client.ts'
 import { textOf } from '../support/text-of.ts'
 
 let server: TestServer
@@ -47,6 +51,43 @@ describe('devices', () => {
     expect(all.body.devices).toContainEqual(one.body)
     const others = await as(bob.token, 'GET', '/devices')
     expect(others.body.devices).toMatchObject([{ device_id: bob.deviceId }])
+  })
+
+  it('are seen when they sync, from where they do, also after a restart', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'hearth-test-'))
+    try {
+      const options = { dataDir, vars: { CLIENT_ADDRESS_HEADER: 'X-Forwarded-For' } }
+      let running = await startServer(options)
+      const carol = await newClient(running, 'carol')
+      const path = '/_matrix/client/v3/sync'
+      const sliding = '/_matrix/client/unstable/org.matrix.simplified_msc3575/sync'
+      const seen = async () => {
+        const device = await roomClient(running, carol).done('GET', `/devices/${carol.deviceId}`)
+        return { ip: device['last_seen_ip'], ts: Number(device['last_seen_ts']) }
+      }
+      const from = (ip: string) => ({ token: carol.token, headers: { 'X-Forwarded-For': ip } })
+      const login = await seen()
+      await running.request('GET', path, from('192.0.2.1'))
+      const first = await seen()
+      expect(first.ip).toBe('192.0.2.1')
+      expect(first.ts).toBeGreaterThan(login.ts)
+      // The same address once more costs no row.
+      const costs = await running.measure(() =>
+        running.request('POST', sliding, { ...from('192.0.2.1'), body: {} }),
+      )
+      expect(costs.doRowsWritten).toBe(1)
+      const second = await seen()
+      expect(second.ip).toBe('192.0.2.1')
+      expect(second.ts).toBeGreaterThan(first.ts)
+      await running.request('POST', sliding, { ...from('192.0.2.2'), body: {} })
+      const third = await seen()
+      await running.kill()
+      running = await startServer(options)
+      expect(await seen()).toEqual({ ip: '192.0.2.2', ts: third.ts })
+      await running.stop()
+    } finally {
+      await rm(dataDir, { recursive: true, force: true })
+    }
   })
 
   it('can be renamed', async () => {
