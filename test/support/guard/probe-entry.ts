@@ -67,7 +67,8 @@ export default guardWorker({
       await env.MEDIA.put('key', 'value')
       return new Response(await (await env.MEDIA.get('key'))?.text())
     }
-    return new Response('ok')
+    // Whoever starts it asks for its versions.
+    return Response.json({ versions: [] })
   },
 })
 
