@@ -126,6 +126,12 @@ const options: readonly Option[] = [
     ...oneOf('on', ['on', 'off']),
   },
   {
+    name: 'device-names',
+    value: 'on|off',
+    help: 'tell other servers what users call their devices',
+    ...oneOf('on', ['on', 'off']),
+  },
+  {
     name: 'registration-shared-secret',
     value: 'SECRET',
     help: 'opens /_synapse/admin/v1/register to scripts that know the secret',
@@ -263,6 +269,7 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     UNAUTHENTICATED_MEDIA: value('unauthenticated-media'),
     KEY_NOTARIES: value('key-notaries'),
     PRESENCE: value('presence'),
+    DEVICE_NAMES: value('device-names'),
     SENDER_BACK_OFF_SECONDS: value('sender-back-off'),
     REGISTRATION_SHARED_SECRET: value('registration-shared-secret'),
     TERMS_POLICIES: value('terms-policies'),

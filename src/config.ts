@@ -32,6 +32,8 @@ export interface Config {
   readonly keyNotaries: readonly ServerName[]
   /** Whether users are shown who is online. */
   readonly presence: boolean
+  /** Whether other servers are told what users call their devices. */
+  readonly deviceNames: boolean
   /** What users accept and solve to register; undefined where they need not. */
   readonly terms: TermsPolicies | undefined
   readonly captcha: CaptchaSettings | undefined
@@ -71,6 +73,7 @@ function readConfig(env: Env): Config {
     maxJoinStateEvents: integer('MAX_JOIN_STATE_EVENTS', env.MAX_JOIN_STATE_EVENTS, 10_000_000),
     keyNotaries: serverNames('KEY_NOTARIES', env.KEY_NOTARIES),
     presence: oneOf('PRESENCE', env.PRESENCE, ['on', 'off']) === 'on',
+    deviceNames: oneOf('DEVICE_NAMES', env.DEVICE_NAMES, ['on', 'off']) === 'on',
     terms: termsPolicies(env),
     captcha: captchaSettings(env),
     mail: mailSettings(env),

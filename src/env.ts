@@ -58,6 +58,8 @@ export interface Env {
   readonly SENDER_CONNECTIONS: string
   /** `on` shows users who is online: see wrangler.toml. */
   readonly PRESENCE: string
+  /** `off` keeps what users call their devices from other servers. */
+  readonly DEVICE_NAMES: string
   /** `on` where this process is the only one of the server: see storage/session-cache.ts. */
   readonly SESSION_CACHE?: string
   /** Opens /_synapse/admin/v1/register when set. */

@@ -2,6 +2,7 @@
 // EDUs. Updates of a user's device list are numbered by log positions, each naming the one before, so that a server that
 // misses one notices and asks. Specification: server-server API, "Device Management", "End-to-End Encryption".
 
+import { config } from '../config.ts'
 import { federationSenderStub } from '../env.ts'
 import type { KeptEdu } from '../federation/sender/edus.ts'
 import { errorMessage, log } from '../log.ts'
@@ -58,7 +59,7 @@ export function announceToRoom(hub: HubContext, uid: number, rid: number): void 
   const edu =
     streamId === undefined
       ? transact(hub, () => deviceUpdate(hub, uid, userId, row.deviceId))
-      : updateEdu(userId, row.deviceId, row, { streamId })
+      : updateEdu(hub, userId, row.deviceId, row, { streamId })
   tellServers(hub, userId, fresh, [edu])
 }
 
@@ -66,23 +67,25 @@ function deviceUpdate(hub: HubContext, uid: number, userId: UserId, deviceId: st
   const before = lastUpdate(hub, userId)
   const streamId = moveDeviceList(hub, userId, { numbered: true })
   const row = deviceRows(hub, uid).find((device) => device.deviceId === deviceId)
-  return updateEdu(userId, deviceId, row, { streamId, ...(before === undefined ? {} : { before }) })
+  return updateEdu(hub, userId, deviceId, row, { streamId, ...(before === undefined ? {} : { before }) })
 }
 
 function updateEdu(
+  hub: HubContext,
   userId: UserId,
   deviceId: string,
   row: DeviceRow | undefined,
   { streamId, before }: { readonly streamId: number; readonly before?: number },
 ): KeptEdu {
   const keys = row && signedDeviceKeys(userId, row)
+  const name = config(hub.env).deviceNames ? row?.displayName : undefined
   const content: JsonObject = {
     user_id: userId,
     device_id: deviceId,
     stream_id: streamId,
     prev_id: before === undefined ? [] : [before],
     ...(row ? {} : { deleted: true }),
-    ...(typeof row?.displayName === 'string' ? { device_display_name: row.displayName } : {}),
+    ...(typeof name === 'string' ? { device_display_name: name } : {}),
     ...(keys ? { keys } : {}),
   }
   return { type: 'm.device_list_update', key: `${userId} ${deviceId}`, content }

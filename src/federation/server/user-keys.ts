@@ -6,6 +6,7 @@ import { claimsOf, deviceKeysField, oneTimeKeysField, queriesOf } from '../../cl
 import { byShard } from '../../client/key-servers.ts'
 import { isLocal } from '../../client/path-params.ts'
 import { keysByKind } from '../../client/query-keys.ts'
+import { config } from '../../config.ts'
 import { type Env, hubStub } from '../../env.ts'
 import { MatrixError } from '../../errors.ts'
 import { checked } from '../../http/json-body.ts'
@@ -67,9 +68,19 @@ async function localKeys(env: Env, queries: readonly KeyQuery[]) {
       return JSON.parse(await hubStub(env, shard).queryKeys({ users })) as KeyQueryAnswer
     }),
   )
-  const users = answers.flatMap((answer) => Object.entries(answer.users) as [UserId, UserKeys][])
+  const found = answers.flatMap((answer) => Object.entries(answer.users) as [UserId, UserKeys][])
+  const users = config(env).deviceNames ? found : found.map(([id, keys]) => [id, withoutNames(keys)] as const)
   const streamIds: Record<UserId, number> = Object.assign({}, ...answers.map((answer) => answer.streamIds))
   return { users: new Map(users), streamIds }
+}
+
+/** The keys as they are without what their user calls the devices. */
+function withoutNames({ devices, ...keys }: UserKeys): UserKeys {
+  const unnamed = Object.entries(devices).map(([id, device]) => [
+    id,
+    isJsonObject(device) ? { ...device, unsigned: {} } : device,
+  ])
+  return { ...keys, devices: Object.fromEntries(unnamed) }
 }
 
 function listedDevice(deviceId: string, device: JsonObject[string]): JsonObject {
