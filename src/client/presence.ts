@@ -13,7 +13,7 @@ import { shardOf } from '../storage/users.ts'
 import { requireOwnUser } from './own-user.ts'
 import { checkedUserId, isLocal, textParam } from './path-params.ts'
 
-// It is kept in memory and goes out to everybody who shares a room.
+// It is kept, and goes out to everybody who shares a room.
 const longestStatus = 1000
 
 const statusBody = v.looseObject({

@@ -10,10 +10,10 @@ import type { RoomId, UserId } from '../matrix/event.ts'
 import { stringProperty } from '../matrix/json.ts'
 import type { ProfileUpdate } from '../room/membership.ts'
 import { findProfile } from '../storage/profiles.ts'
+import { wakeAt } from './alarm.ts'
 import type { HubContext } from './context.ts'
 import { internUser, userIdOf } from './interned.ts'
 import { joinedRooms, roomsOf } from './members.ts'
-import { wakeAt } from './pushes.ts'
 
 /** A field of the profile that member events repeat and that has changed, or that the user leaves. */
 export type RoomsTask = 'displayname' | 'avatar_url' | 'leave'

@@ -5,26 +5,26 @@ import { sharersWithOther } from './other-members.ts'
 import { type OtherPresence, rememberOther, silentOthers } from './others-presence.ts'
 import { wake } from './waiters.ts'
 
-// Others repeat themselves within this time as long as their user is there.
-const staleAfterMs = 30 * 60_000
-
 /** Takes over what others tell, and wakes those who share a room with the users in question. */
 export function applyOtherPresence(hub: HubContext, updates: readonly OtherPresence[]): void {
-  const concerned = new Set<number>()
-  for (const told of updates) {
-    const sharers = sharersWithOther(hub, told.userId)
-    // Whoever meets them later is told with the next change.
-    if (sharers.length === 0) continue
-    rememberOther(hub, told)
-    for (const uid of sharers) concerned.add(uid)
-  }
-  for (const uid of concerned) wake(hub, uid)
+  // Whoever meets the rest later is told with the next change.
+  const shared = updates.filter(({ userId }) => sharersWithOther(hub, userId).length > 0)
+  rememberAndWake(hub, shared)
 }
 
-/** Those of whom nothing was heard for long are gone. Wakes those who see them. */
+/**
+ * Those of whom nothing was heard for long are gone. Wakes those who see them. Asked with each sync and each look at the users
+ * of this shard, so that it needs no timer: whoever could be told is there, or comes.
+ */
 export function expireOthers(hub: HubContext): void {
-  applyOtherPresence(
+  rememberAndWake(
     hub,
-    silentOthers(hub, staleAfterMs).map((told) => ({ ...told, presence: 'offline', currentlyActive: false })),
+    silentOthers(hub).map((told) => ({ ...told, presence: 'offline', currentlyActive: false })),
   )
+}
+
+function rememberAndWake(hub: HubContext, updates: readonly OtherPresence[]): void {
+  for (const told of updates) rememberOther(hub, told)
+  const concerned = new Set(updates.flatMap(({ userId }) => sharersWithOther(hub, userId)))
+  for (const uid of concerned) wake(hub, uid)
 }

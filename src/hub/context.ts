@@ -17,6 +17,8 @@ export interface HubContext {
   readonly roomsPerSync: number
   /** The waiting syncs of a user: sockets that survive hibernation. */
   readonly sockets: (tag: string) => WebSocket[]
+  /** When the alarm comes, in milliseconds; undefined where none is set. See alarm.ts. */
+  alarmAt: number | undefined
   /** The last position given out. A `since` token is such a position. */
   position: number
   /** The position up to which nothing is known in memory about who has news. */
@@ -41,6 +43,7 @@ export function openHub(ctx: DurableObjectState, env: Env): HubContext {
     waitUntil: (work) => ctx.waitUntil(work),
     roomsPerSync: config(env).roomsPerSync,
     sockets: (tag) => ctx.getWebSockets(tag),
+    alarmAt: undefined,
     position,
     bootPosition: position,
     newsAt: new Map(),

@@ -1,4 +1,4 @@
-// The one counter that orders what is kept in memory alone: who types, and presence.
+// The one counter that orders what the log does not: who types, and presence.
 
 import type { HubContext } from './context.ts'
 
@@ -6,10 +6,15 @@ const sequences = new WeakMap<HubContext, number>()
 
 /** The number of the last change of anybody's typing or presence. */
 export function ephemeralSequence(hub: HubContext): number {
-  // Starts at the clock, so that numbers go on rising over a restart.
-  const known = sequences.get(hub) ?? hub.now()
+  // Starts at the clock, so that numbers go on rising over a restart, and never below what is on disk should that go back.
+  const known = sequences.get(hub) ?? Math.max(hub.now(), lastKept(hub))
   sequences.set(hub, known)
   return known
+}
+
+function lastKept(hub: HubContext): number {
+  const { last } = hub.sql.exec<{ last: number | null }>('SELECT max(changed) AS last FROM presence').one()
+  return last ?? 0
 }
 
 /** Takes the next number. */

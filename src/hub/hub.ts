@@ -77,11 +77,13 @@ import {
   standingIn,
 } from './members.ts'
 import { applyOtherPresence } from './apply-other-presence.ts'
+import { lookAfterPresence } from './look-after-presence.ts'
 import { otherPresence, type OtherPresence } from './others-presence.ts'
 import { notifications, type NotificationsRequest } from './notifications.ts'
 import { presenceContent, type PresenceContent } from './presence.ts'
 import {
   deviceSynced,
+  eraseStatus,
   type PresenceRequest,
   profileChanged,
   type ProfileChange,
@@ -141,7 +143,7 @@ import {
   unsubscribeFromThread,
 } from './thread-subscriptions.ts'
 import { acknowledgeToDevice, receiveToDevice, type ToDeviceRequest } from './to-device.ts'
-import { pollSync, requireCurrentDevice, wakeUser } from './waiters.ts'
+import { pollSync, requireCurrentDevice, waiterLeft, wakeUser } from './waiters.ts'
 
 export class Hub extends DurableObject<Env> {
   readonly #hub: HubContext
@@ -150,10 +152,17 @@ export class Hub extends DurableObject<Env> {
     super(ctx, env)
     migrate(ctx.storage, hubMigrations)
     this.#hub = openHub(ctx, env)
-    resumeRoomsTasks(this.#hub)
+    // Whether an earlier life of this object has set the alarm: nobody waits longer for it, and nobody writes it again.
+    void ctx.blockConcurrencyWhile(async () => {
+      this.#hub.alarmAt = (await ctx.storage.getAlarm()) ?? undefined
+      resumeRoomsTasks(this.#hub)
+    })
   }
 
   override async alarm(): Promise<void> {
+    this.#hub.alarmAt = undefined
+    // First what asks for the soonest alarm, so that it is set once.
+    lookAfterPresence(this.#hub)
     onPushAlarm(this.#hub)
     await continueRoomsTasks(this.#hub)
   }
@@ -208,6 +217,7 @@ export class Hub extends DurableObject<Env> {
 
   /** A waiting client went away. */
   override webSocketClose(socket: WebSocket): void {
+    waiterLeft(this.#hub, socket)
     socket.close()
   }
 
@@ -539,6 +549,7 @@ export class Hub extends DurableObject<Env> {
     const uid = internUser(this.#hub, userId)
     eraseThreadSubscriptions(this.#hub, uid)
     eraseAccountData(this.#hub, uid)
+    eraseStatus(this.#hub, uid)
   }
 
   storeFilter(userId: UserId, json: string): string {

@@ -1,4 +1,6 @@
-// Presence of users of other servers and other shards, as far as users of this shard share rooms with them. In memory only.
+// Presence of users of other servers and other shards, as far as users of this shard share rooms with them. In memory only:
+// there are too many of them, and they change too often, to pay a row for each change. After this object has slept it learns
+// anew who is there, with their next change or when they are told again, within half an hour.
 // Specification: server-server API, "Presence"; client-server API, "Presence".
 
 import type { UserId } from '../matrix/event.ts'
@@ -26,29 +28,39 @@ interface Known {
 }
 
 const mostKnown = 10_000
+// Others repeat themselves within this time as long as their user is there.
+const staleAfterMs = 30 * 60_000
 
-const tables = new WeakMap<HubContext, Map<UserId, Known>>()
+interface Others {
+  readonly users: Map<UserId, Known>
+  /** Before this time nobody is silent for too long, milliseconds. */
+  nextSilent: number
+}
 
-function table(hub: HubContext): Map<UserId, Known> {
+const tables = new WeakMap<HubContext, Others>()
+
+function othersTable(hub: HubContext): Others {
   const known = tables.get(hub)
   if (known) return known
-  const fresh = new Map<UserId, Known>()
+  const fresh: Others = { users: new Map(), nextSilent: Infinity }
   tables.set(hub, fresh)
   return fresh
 }
 
 /** Remembers what was told. */
 export function rememberOther(hub: HubContext, told: OtherPresence): void {
-  const known = table(hub)
-  known.delete(told.userId)
-  const oldest = known.size >= mostKnown ? known.keys().next().value : undefined
-  if (oldest !== undefined) known.delete(oldest)
-  known.set(told.userId, { told, at: hub.now(), changed: nextEphemeral(hub) })
+  const others = othersTable(hub)
+  const { users } = others
+  users.delete(told.userId)
+  const oldest = users.size >= mostKnown ? users.keys().next().value : undefined
+  if (oldest !== undefined) users.delete(oldest)
+  users.set(told.userId, { told, at: hub.now(), changed: nextEphemeral(hub) })
+  if (told.presence !== 'offline') others.nextSilent = Math.min(others.nextSilent, hub.now() + staleAfterMs)
 }
 
 /** What is known of somebody, for a user who shares a room with them. */
 export function otherPresence(hub: HubContext, uid: number, userId: UserId): PresenceContent | undefined {
-  const known = table(hub).get(userId)
+  const known = othersTable(hub).users.get(userId)
   return known && sharesWithOther(hub, uid, userId) ? contentOf(hub, known) : undefined
 }
 
@@ -60,7 +72,7 @@ export function othersPresenceSince(
   newlySeen: readonly UserId[],
 ): { readonly sender: UserId; readonly content: PresenceContent }[] {
   const seen = new Set(newlySeen)
-  return [...table(hub)]
+  return [...othersTable(hub).users]
     .filter(([userId, { told, changed }]) => {
       if (seen.has(userId)) return true
       return since === undefined ? told.presence !== 'offline' : changed > since
@@ -69,11 +81,17 @@ export function othersPresenceSince(
     .map(([sender, known]) => ({ sender, content: contentOf(hub, known) }))
 }
 
-/** Those who are shown as there, and of whom nothing was heard for so long. */
-export function silentOthers(hub: HubContext, forMs: number): OtherPresence[] {
-  return [...table(hub).values()]
-    .filter(({ told, at }) => told.presence !== 'offline' && hub.now() - at >= forMs)
-    .map(({ told, at }) => ({ ...told, lastActiveAgo: told.lastActiveAgo + hub.now() - at }))
+/** Those who are shown as there, and of whom nothing was heard for too long. */
+export function silentOthers(hub: HubContext): OtherPresence[] {
+  const others = othersTable(hub)
+  if (hub.now() < others.nextSilent) return []
+  const there = [...others.users.values()].filter(({ told }) => told.presence !== 'offline')
+  const isSilent = ({ at }: Known) => hub.now() - at >= staleAfterMs
+  const oldest = there.find((known) => !isSilent(known))
+  // Whoever is told of anew goes to the end.
+  others.nextSilent = oldest ? oldest.at + staleAfterMs : Infinity
+  const silent = there.filter(isSilent)
+  return silent.map(({ told, at }) => ({ ...told, lastActiveAgo: told.lastActiveAgo + hub.now() - at }))
 }
 
 function contentOf(hub: HubContext, { told, at }: Known): PresenceContent {

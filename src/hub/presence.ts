@@ -1,10 +1,12 @@
-// Presence of this shard's users, in memory only: what a user is shown as, and what a sync is told of it.
+// Presence of this shard's users: what a user is shown as, and what a sync is told of it. In memory, as far as it matters
+// also on disk (kept-presence.ts): the object that holds it sleeps between any two requests.
 // Specification: client-server API, "Presence".
 
 import type { UserId } from '../matrix/event.ts'
 import type { HubContext } from './context.ts'
 import { findUser, userIdOf } from './interned.ts'
-import { shareRoom, usersSharing } from './members.ts'
+import { type KeptPresence, loadPresence } from './kept-presence.ts'
+import { shareRoom } from './members.ts'
 import { othersPresenceSince } from './others-presence.ts'
 
 export type PresenceState = 'online' | 'unavailable' | 'offline'
@@ -25,10 +27,12 @@ export interface PresenceEvent {
   readonly content: PresenceContent
 }
 
-interface PresentDevice {
+export interface PresentDevice {
   state: 'online' | 'unavailable'
-  /** When it last synced or set its presence, milliseconds. */
-  seen: number
+  /** When it last synced or set its presence, milliseconds; absent where it did not since this object started. */
+  seen?: number
+  /** Since when it is missed that was not seen since this object started, milliseconds. */
+  missing?: number
 }
 
 export interface UserPresence {
@@ -42,32 +46,36 @@ export interface UserPresence {
   lastActive?: number
   /** When those outside of this shard were last told, milliseconds. */
   toldAt?: number
-  statusMsg: string | undefined
-  /** The profile fields that changed since this object started. */
+  statusMsg?: string | undefined
+  /** The profile fields that changed while there was presence. */
   profile: Pick<PresenceContent, 'displayname' | 'avatar_url'>
+  /** What is on disk of it, absent where nothing is. */
+  kept?: KeptPresence
 }
 
 interface Presence {
   readonly users: Map<number, UserPresence>
-  /** Milliseconds. */
-  readonly startedAt: number
   /** The highest `changed` of all users. */
   lastChanged: number
-  /** The sequence number from which on those who were not heard of since `startedAt` count as offline. */
-  settled?: number
-  /** Whether a look at who has gone is due. */
-  timed: boolean
 }
 
 const states = new WeakMap<HubContext, Presence>()
 
-/** The presence of this shard's users. */
+/** The presence of this shard's users, read from disk by whoever asks first. */
 export function presenceTable(hub: HubContext): Presence {
   const known = states.get(hub)
   if (known) return known
-  const fresh: Presence = { users: new Map(), startedAt: hub.now(), lastChanged: 0, timed: false }
+  const users = loadPresence(hub)
+  const lastChanged = [...users.values()].reduce((last, { changed }) => Math.max(last, changed), 0)
+  const fresh: Presence = { users, lastChanged }
   states.set(hub, fresh)
   return fresh
+}
+
+/** A device that is there was so until now. In memory alone: it may sync again in a moment. */
+export function deviceSeen(hub: HubContext, uid: number, deviceId: string): void {
+  const device = presenceTable(hub).users.get(uid)?.devices.get(deviceId)
+  if (device) device.seen = hub.now()
 }
 
 /** What a user is shown as now. */
@@ -96,7 +104,7 @@ export function presenceSince(
   newlySeen: readonly UserId[],
 ): PresenceEvent[] {
   const { users } = presenceTable(hub)
-  const told = new Set(since === undefined ? present(hub) : changedSince(hub, uid, since))
+  const told = new Set(since === undefined ? present(hub) : changedSince(hub, since))
   for (const other of told) if (!shareRoom(hub, uid, other)) told.delete(other)
   for (const userId of newlySeen) {
     const other = findUser(hub, userId)
@@ -113,11 +121,8 @@ function present(hub: HubContext): number[] {
   return [...presenceTable(hub).users].filter(([, { shown }]) => shown !== 'offline').map(([uid]) => uid)
 }
 
-function changedSince(hub: HubContext, uid: number, since: number): number[] {
-  const { users, lastChanged, settled } = presenceTable(hub)
-  if (since >= lastChanged && since >= (settled ?? 0)) return []
-  const changed = [...users].filter(([, user]) => user.changed > since).map(([other]) => other)
-  if (settled === undefined || since >= settled) return changed
-  // The client may have been told before a restart that they are online.
-  return [...changed, ...[...usersSharing(hub, uid)].filter((other) => !users.has(other))]
+function changedSince(hub: HubContext, since: number): number[] {
+  const { users, lastChanged } = presenceTable(hub)
+  if (since >= lastChanged) return []
+  return [...users].filter(([, { changed }]) => changed > since).map(([uid]) => uid)
 }

@@ -16,6 +16,7 @@ import { notifyGateway } from '../push/gateway.ts'
 import { type PushedEvent, type StoredNotification, storedNotification } from '../push/notification.ts'
 import { isFor, mostPushers, openPushes, pushersOf, removePushers, setPusher } from '../push/pushers.ts'
 import { dropWaiting, hasBadgeWaiting, queuePush, wasQueued } from '../push/queue.ts'
+import { wakeAt } from './alarm.ts'
 import type { HubContext } from './context.ts'
 import { deviceGeneration } from './devices.ts'
 import { internUser, userIdOf } from './interned.ts'
@@ -49,7 +50,7 @@ function pushesOf(hub: HubContext): Pushes {
     now: hub.now,
     random: Math.random,
     later: (ms, run) => void setTimeout(run, ms),
-    setAlarm: (time) => void hub.storage.setAlarm(time),
+    setAlarm: (time) => wakeAt(hub, time),
     notify: (url, body) => notifyGateway(hub.env, url, body),
     mail: (pusher, digest) => mailDigest(hub, pusher, digest),
     mailAfterMs: mail?.notifyAfterMs ?? 0,
@@ -75,11 +76,6 @@ export function onPushAlarm(hub: HubContext): void {
   const pushes = pushesOf(hub)
   pushes.alarmAt = undefined
   work(hub, pushes, resume)
-}
-
-/** Has the alarm come at a time, in milliseconds, or before. */
-export function wakeAt(hub: HubContext, time: number): void {
-  armAlarm(pushesOf(hub), time)
 }
 
 /** Whether a user has pushers. */

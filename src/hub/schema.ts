@@ -367,4 +367,21 @@ export const hubMigrations: readonly DurableMigration[] = [
       CREATE INDEX thread_subscriptions_pos ON thread_subscriptions (pos);
     `,
   },
+  {
+    id: '0017-presence',
+    sql: `
+      -- How users are shown to others, and since which ephemeral sequence number. Times in milliseconds; devices: those that are
+      -- there, as JSON, with what they say and since when they are missing. See kept-presence.ts.
+      CREATE TABLE presence (
+        uid INTEGER PRIMARY KEY,
+        shown TEXT NOT NULL,
+        changed INTEGER NOT NULL,
+        last_active INTEGER,
+        told_at INTEGER,
+        status_msg TEXT,
+        profile TEXT NOT NULL,
+        devices TEXT NOT NULL
+      ) WITHOUT ROWID;
+    `,
+  },
 ]

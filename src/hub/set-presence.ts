@@ -1,22 +1,24 @@
-// Changes of presence: what clients say, what their syncs say, and the time that passes without either.
+// Changes of presence: what clients say, what their syncs say, and what they do. What time brings is in
+// look-after-presence.ts.
 // Specification: client-server API, "Presence".
 
 import type { UserId } from '../matrix/event.ts'
+import { wakeAt } from './alarm.ts'
 import { expireOthers } from './apply-other-presence.ts'
 import type { HubContext } from './context.ts'
 import { nextEphemeral } from './ephemeral.ts'
 import { findUser, internUser } from './interned.ts'
+import { keepPresence } from './kept-presence.ts'
 import { usersSharing } from './members.ts'
 import { presenceTable, type PresenceState, type UserPresence } from './presence.ts'
 import type { SyncRequest } from './sync-request.ts'
 import { tellPresence } from './tell-presence.ts'
-import { presentDevices, wake } from './waiters.ts'
+import { wake } from './waiters.ts'
 
 // The specification's example.
 const idleAfterMs = 5 * 60_000
-// Longer than a client takes from one sync to the next.
-const offlineAfterMs = 45_000
-const lookEveryMs = 15_000
+// Each look is a request and a row.
+const lookEveryMs = 60_000
 
 export interface PresenceRequest {
   readonly userId: UserId
@@ -40,8 +42,7 @@ export function setPresence(hub: HubContext, request: PresenceRequest): void {
   else user.devices.set(request.deviceId, { state: request.presence, seen: hub.now() })
   const sameMessage = user.statusMsg === request.statusMsg
   user.statusMsg = request.statusMsg
-  if (show(hub, user) || !sameMessage) changed(hub, [uid, user])
-  watch(hub)
+  update(hub, uid, user, !sameMessage)
 }
 
 /** A device syncs: its user is there, if that is what it says. */
@@ -49,20 +50,20 @@ export function deviceSynced(
   hub: HubContext,
   { userId, deviceId, setPresence: state }: Pick<SyncRequest, 'userId' | 'deviceId' | 'setPresence'>,
 ): void {
+  expireOthers(hub)
   if (state === undefined) return
   const uid = internUser(hub, userId)
   const user = userPresence(hub, uid)
   // To become online is to do something, to stay so is not.
   if (state === 'online' && user.devices.get(deviceId)?.state !== 'online') user.lastActive = hub.now()
   user.devices.set(deviceId, { state, seen: hub.now() })
-  if (show(hub, user)) changed(hub, [uid, user])
-  watch(hub)
+  update(hub, uid, user)
 }
 
 /** A device was logged out. */
 export function deviceEnded(hub: HubContext, uid: number, deviceId: string): void {
   const user = presenceTable(hub).users.get(uid)
-  if (user?.devices.delete(deviceId) && show(hub, user)) changed(hub, [uid, user])
+  if (user?.devices.delete(deviceId)) update(hub, uid, user)
 }
 
 /** A user did something. Nobody is woken: what was done does so, or `wakeFor` afterwards with what this answers. */
@@ -74,9 +75,11 @@ export function userActive(hub: HubContext, userId: UserId): number[] {
   user.lastActive = hub.now()
   // Any activity on any of the user's clients makes them online.
   for (const device of user.devices.values()) device.state = 'online'
-  if (!show(hub, user)) return []
-  stamp(hub, user)
-  tellOthers(hub, [uid])
+  const isNews = show(hub, user)
+  if (isNews) stamp(hub, user)
+  keepPresence(hub, uid, user)
+  if (!isNews) return []
+  tellPresence(hub, [uid])
   return [uid]
 }
 
@@ -85,13 +88,26 @@ export function userActive(hub: HubContext, userId: UserId): number[] {
  * Specification: "Events on Change of Profile Information".
  */
 export function profileChanged(hub: HubContext, userId: UserId, change: ProfileChange): void {
-  const user = userPresence(hub, internUser(hub, userId))
+  const uid = internUser(hub, userId)
+  const user = userPresence(hub, uid)
   const { displayname, avatar_url: avatarUrl } = { ...user.profile, ...change }
   user.profile = {
     ...(typeof displayname === 'string' ? { displayname } : {}),
     ...(typeof avatarUrl === 'string' ? { avatar_url: avatarUrl } : {}),
   }
-  stamp(hub, user)
+  // Other servers and shards learn of it by member events alone.
+  user.changed = nextChange(hub)
+  keepPresence(hub, uid, user)
+}
+
+/** Forgets what a user whose data is erased had said. */
+export function eraseStatus(hub: HubContext, uid: number): void {
+  const user = presenceTable(hub).users.get(uid)
+  if (!user) return
+  delete user.statusMsg
+  user.profile = {}
+  user.changed = nextChange(hub)
+  keepPresence(hub, uid, user)
 }
 
 /** Wakes those who share a room with any of these users. */
@@ -104,19 +120,24 @@ function userPresence(hub: HubContext, uid: number): UserPresence {
   const { users } = presenceTable(hub)
   const known = users.get(uid)
   if (known) return known
-  const fresh: UserPresence = {
-    devices: new Map(),
-    shown: 'offline',
-    changed: 0,
-    statusMsg: undefined,
-    profile: {},
-  }
+  const fresh: UserPresence = { devices: new Map(), shown: 'offline', changed: 0, profile: {} }
   users.set(uid, fresh)
   return fresh
 }
 
+/** Brings what others are shown up to date, on disk before anybody is told. */
+function update(hub: HubContext, uid: number, user: UserPresence, isOtherwiseNews = false): void {
+  const isNews = show(hub, user) || isOtherwiseNews
+  if (isNews) stamp(hub, user)
+  keepPresence(hub, uid, user)
+  watch(hub)
+  if (!isNews) return
+  wakeFor(hub, [uid])
+  tellPresence(hub, [uid])
+}
+
 /** Brings what is shown up to date. Answers whether it changed. */
-function show(hub: HubContext, user: UserPresence): boolean {
+export function show(hub: HubContext, user: UserPresence): boolean {
   const before = user.shown
   user.shown = stateNow(hub, user)
   return user.shown !== before
@@ -129,61 +150,20 @@ function stateNow(hub: HubContext, { devices, lastActive }: UserPresence): Prese
   return !idle && [...devices.values()].some(({ state }) => state === 'online') ? 'online' : 'unavailable'
 }
 
-function stamp(hub: HubContext, user: UserPresence): void {
-  user.changed = nextEphemeral(hub)
-  presenceTable(hub).lastChanged = user.changed
+/** Notes that others are told of a user now. */
+export function stamp(hub: HubContext, user: UserPresence): void {
+  user.changed = nextChange(hub)
+  user.toldAt = hub.now()
 }
 
-function changed(hub: HubContext, ...users: readonly (readonly [number, UserPresence])[]): void {
-  for (const [, user] of users) stamp(hub, user)
-  const uids = users.map(([uid]) => uid)
-  wakeFor(hub, uids)
-  tellOthers(hub, uids)
+function nextChange(hub: HubContext): number {
+  const changed = nextEphemeral(hub)
+  presenceTable(hub).lastChanged = changed
+  return changed
 }
 
-// Some forget whom they did not hear of for half an hour.
-const repeatAfterMs = 25 * 60_000
-
-function tellOthers(hub: HubContext, uids: readonly number[]): void {
-  const { users } = presenceTable(hub)
-  for (const uid of uids) {
-    const user = users.get(uid)
-    if (user) user.toldAt = hub.now()
-  }
-  tellPresence(hub, uids)
-}
-
-/** Looks after who has gone as long as somebody is there; with nobody there, no timer keeps this object awake. */
-function watch(hub: HubContext): void {
-  const table = presenceTable(hub)
-  if (table.timed || [...table.users.values()].every(({ devices }) => devices.size === 0)) return
-  table.timed = true
-  setTimeout(() => {
-    table.timed = false
-    look(hub)
-    watch(hub)
-  }, lookEveryMs)
-}
-
-function look(hub: HubContext): void {
-  const table = presenceTable(hub)
-  const there = [...table.users].filter(([, { devices }]) => devices.size > 0)
-  for (const [uid, { devices }] of there) {
-    const waiting = presentDevices(hub, uid)
-    for (const [deviceId, device] of devices) {
-      if (waiting.has(deviceId)) device.seen = hub.now()
-      else if (hub.now() - device.seen >= offlineAfterMs) devices.delete(deviceId)
-    }
-  }
-  changed(hub, ...there.filter(([, user]) => show(hub, user)))
-  const due = there.filter(([, { toldAt = 0 }]) => hub.now() - toldAt >= repeatAfterMs)
-  tellOthers(
-    hub,
-    due.map(([uid]) => uid),
-  )
-  expireOthers(hub)
-  // After a restart everybody gets the time to sync again before they are told to be offline.
-  if (table.settled === undefined && hub.now() - table.startedAt >= offlineAfterMs) {
-    table.settled = nextEphemeral(hub)
-  }
+/** Has it looked after who has gone as long as somebody is there. A sync that goes on finds the alarm set. */
+export function watch(hub: HubContext): void {
+  const isAnybodyThere = [...presenceTable(hub).users.values()].some(({ devices }) => devices.size > 0)
+  if (isAnybodyThere) wakeAt(hub, hub.now() + lookEveryMs)
 }

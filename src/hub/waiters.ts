@@ -6,6 +6,7 @@ import type { HubContext } from './context.ts'
 import { deviceGeneration } from './devices.ts'
 import { internUser } from './interned.ts'
 import { keyCounts } from './one-time-keys.ts'
+import { deviceSeen } from './presence.ts'
 import { planSlidingSync, type SlidingPlan } from './sliding-sync.ts'
 import { idleMark, type SlidingSyncRequest, supersededMark } from './sliding-sync-request.ts'
 import { planSync, type SyncPlan } from './sync.ts'
@@ -48,6 +49,7 @@ export function wake(hub: HubContext, uid: number): void {
     }
     // The attachment is emptied so that the next wake does not answer it again.
     socket.serializeAttachment(null)
+    if (request.setPresence) deviceSeen(hub, uid, request.deviceId)
     const text = plan ? JSON.stringify(plan) : ''
     // A plan that is too large for a message is fetched instead.
     socket.send(text.length <= largestMessage ? text : '')
@@ -93,6 +95,12 @@ function sendKeyCounts(hub: HubContext, uid: number, deviceId: string, socket: W
 export function presentDevices(hub: HubContext, uid: number): Set<string> {
   const requests = hub.sockets(waiterTag(uid)).map(waitingRequest)
   return new Set(requests.flatMap((request) => (request?.setPresence ? [request.deviceId] : [])))
+}
+
+/** A waiting client went away, most often because its time is up: it comes again at once if it can. */
+export function waiterLeft(hub: HubContext, socket: WebSocket): void {
+  const request = waitingRequest(socket)
+  if (request?.setPresence) deviceSeen(hub, internUser(hub, request.userId), request.deviceId)
 }
 
 /** The tag under which the waiting syncs of a user are found. */

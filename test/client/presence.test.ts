@@ -1,6 +1,10 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { JsonObject } from '../../src/matrix/json.ts'
-import { newClient, refusal, type RoomClient } from '../support/room-client.ts'
+import { newClient, refusal, roomClient, type RoomClient } from '../support/room-client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { textOf } from '../support/text-of.ts'
 
@@ -178,13 +182,41 @@ describe('a sync', () => {
 })
 
 describe('the cost', () => {
-  it('of setting presence is one request and no rows, and a sync that repeats itself writes none', async () => {
-    await bob.join(roomId)
-    const setting = await server.measure(() => set(alice, { presence: 'online' }))
-    expect(setting).toMatchObject({ doRequests: 1, doRowsWritten: 0, d1RowsWritten: 0 })
-    const { nextBatch } = await sync(bob)
-    const repeated = await server.measure(() => sync(bob, `since=${nextBatch}`))
-    expect(repeated).toMatchObject({ doRequests: 1, doRowsWritten: 0, d1RowsWritten: 0 })
+  // Of its own, so that no alarm comes: that does a minute after the first sync.
+  let fresh: TestServer
+  let carol: RoomClient
+  let dave: RoomClient
+  beforeAll(async () => {
+    fresh = await startServer()
+    carol = await newClient(fresh, 'carol')
+    dave = await newClient(fresh, 'dave')
+    await dave.join(await carol.createRoom({ preset: 'public_chat' }))
+    await sync(carol)
+    await sync(dave)
+  })
+  afterAll(() => fresh.stop())
+
+  it('of setting presence is one request and one row, of saying the same again no row', async () => {
+    for (const rows of [1, 0]) {
+      const setting = await fresh.measure(() => set(carol, { presence: 'online', status_msg: 'here' }))
+      expect(setting).toMatchObject({ doRequests: 1, doRowsWritten: rows, d1RowsWritten: 0 })
+    }
+  })
+
+  it('of a sync that repeats itself, of a poll that waits in vain and of one that is woken is no row', async () => {
+    const { nextBatch } = await sync(dave)
+    for (const query of ['', '&timeout=500']) {
+      const repeated = await fresh.measure(() => sync(dave, `since=${nextBatch}${query}`))
+      expect(repeated).toMatchObject({ doRequests: 1, doRowsWritten: 0, d1RowsWritten: 0 })
+    }
+    const woken = await fresh.measure(async () => {
+      const waiting = sync(dave, `since=${nextBatch}&timeout=20000`)
+      await sleep(200)
+      await set(carol, { presence: 'online', status_msg: 'news' })
+      expect((await waiting).presence).toEqual([`${carol.userId} online`])
+    })
+    // The row is that of the status message.
+    expect(woken).toMatchObject({ doRequests: 2, doRowsWritten: 1, d1RowsWritten: 0 })
   })
 })
 
@@ -203,5 +235,37 @@ describe('a server without presence', () => {
     expect((await set(carol, { presence: 'online' })).status).toBe(200)
     expect(await dave.done('GET', status(carol))).toEqual({ presence: 'offline' })
     expect((await sync(dave)).presence).toEqual([])
+  })
+})
+
+describe('a restart', () => {
+  it('leaves states and status messages as they were, and tokens good', { timeout: 60_000 }, async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'hearth-presence-'))
+    try {
+      const first = await startServer({ dataDir })
+      const carol = await newClient(first, 'carol')
+      const dave = await newClient(first, 'dave')
+      const room = await carol.createRoom({ preset: 'public_chat' })
+      await dave.join(room)
+      await set(carol, { presence: 'unavailable', status_msg: 'at lunch' })
+      const { nextBatch } = await sync(dave)
+      await first.stop()
+      const second = await startServer({ dataDir })
+      try {
+        const [carolNow, daveNow] = [roomClient(second, carol), roomClient(second, dave)]
+        expect(await daveNow.done('GET', status(carol))).toMatchObject({
+          presence: 'unavailable',
+          status_msg: 'at lunch',
+        })
+        const quiet = await sync(daveNow, `since=${nextBatch}`)
+        expect(quiet.presence).toEqual([])
+        await set(carolNow, { presence: 'online' })
+        expect((await sync(daveNow, `since=${quiet.nextBatch}`)).presence).toEqual([`${carol.userId} online`])
+      } finally {
+        await second.stop()
+      }
+    } finally {
+      await rm(dataDir, { recursive: true, force: true })
+    }
   })
 })
