@@ -4,8 +4,14 @@
 
 import { lookup, type LookupAddress } from 'node:dns'
 import { promises as dns } from 'node:dns'
+import {
+  Agent as PlainAgent,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request as httpRequest,
+  type ServerResponse,
+} from 'node:http'
 import { Agent, request as httpsRequest, type RequestOptions } from 'node:https'
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { isIP, type LookupFunction } from 'node:net'
 import { pipeline } from 'node:stream'
 import { createSecureContext, getCACertificates } from 'node:tls'
@@ -36,6 +42,8 @@ export interface FederationOptions {
   readonly names?: NameService
   /** Where web servers answer; 443 but in tests, which cannot listen there. */
   readonly wellKnownPort?: number
+  /** Which ports pages may be fetched from; 80 and 443 but in tests, and any where private networks are allowed. */
+  readonly pagePorts?: readonly number[]
 }
 
 /** Answers the Worker's requests, as a Miniflare service binding. */
@@ -44,8 +52,16 @@ export type NodeHandler = (request: IncomingMessage, response: ServerResponse) =
 const idleMs = 60_000
 const wellKnownTimeoutMs = 10_000
 // Headers that mean something to the Worker.
-const passedOn = ['content-type', 'content-length', 'content-disposition', 'location', 'retry-after'] as const
+const passedOn = [
+  'content-type',
+  'content-length',
+  'content-disposition',
+  'cache-control',
+  'location',
+  'retry-after',
+] as const
 const passedOut = ['authorization', 'content-type', 'content-length', 'user-agent', 'accept'] as const
+const passedToPages = ['user-agent', 'accept', 'accept-language'] as const
 
 /** The transport. What it cannot do it answers with status 502, without the header that tells of a server's answer. */
 export function federationTransport(options: FederationOptions = {}): NodeHandler {
@@ -86,9 +102,12 @@ export const noFederation: NodeHandler = (request, response) => {
 
 interface Network {
   readonly agent: Agent
+  readonly plainAgent: PlainAgent
   readonly resolver: Resolver
   readonly lookup: LookupFunction
   readonly isAllowed: (address: string) => boolean
+  /** Whether pages may be fetched from a port; an empty one is the scheme's own. */
+  readonly isPagePort: (port: string) => boolean
 }
 
 function openNetwork({
@@ -96,15 +115,20 @@ function openNetwork({
   allowPrivateNetworks,
   names,
   wellKnownPort,
+  pagePorts = [80, 443],
 }: FederationOptions): Network {
   const { addresses, srv } = names ?? systemNames()
   const isAllowed = (address: string) => allowPrivateNetworks === true || isPublicAddress(address)
-  const agent = new Agent({
+  const sockets = {
     keepAlive: true,
     maxSockets: 16,
     maxTotalSockets: 1000,
     scheduling: 'lifo',
     timeout: idleMs,
+  } as const
+  const plainAgent = new PlainAgent(sockets)
+  const agent = new Agent({
+    ...sockets,
     // Made once: reading all authorities takes longer than a handshake.
     secureContext: createSecureContext({ ca: [...getCACertificates('default'), ...extraCa] }),
   })
@@ -121,7 +145,15 @@ function openNetwork({
       else callback(null, found.first.address, found.first.family)
     })
   }
-  const web = { agent, lookup: lookupAllowed, isAllowed }
+  const web = {
+    agent,
+    plainAgent,
+    lookup: lookupAllowed,
+    isAllowed,
+    // Others lead to what is not meant for browsers. Closed networks have their own ways.
+    isPagePort: (port: string) =>
+      allowPrivateNetworks === true || port === '' || pagePorts.includes(Number(port)),
+  }
   const resolver = {
     wellKnown: once(
       wellKnownCache((hostname) =>
@@ -185,7 +217,7 @@ async function sendToFirst(
 }
 
 function send(
-  { agent, lookup: lookupAllowed, isAllowed }: Pick<Network, 'agent' | 'lookup' | 'isAllowed'>,
+  { agent, plainAgent, lookup: lookupAllowed, isAllowed }: Web,
   options: RequestOptions,
   body?: Buffer,
 ): Promise<IncomingMessage> {
@@ -197,7 +229,10 @@ function send(
       return
     }
     const attempt = () => {
-      const request = httpsRequest({ ...options, agent, lookup: lookupAllowed }, answered)
+      const request =
+        options.protocol === 'http:'
+          ? httpRequest({ ...options, agent: plainAgent, lookup: lookupAllowed }, answered)
+          : httpsRequest({ ...options, agent, lookup: lookupAllowed }, answered)
       request.setTimeout(idleMs, () => request.destroy(new Error('no answer')))
       // The other end closes connections that were idle, perhaps just now: that says nothing of the server. GET and PUT do
       // the same twice as once.
@@ -209,17 +244,22 @@ function send(
   })
 }
 
-type Web = Pick<Network, 'agent' | 'lookup' | 'isAllowed'>
+type Web = Omit<Network, 'resolver'>
 
 interface WebMessage {
   /** GET by default. */
   readonly method?: 'GET' | 'POST'
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: Buffer
+  /** Whether it is for a page that a user links to, which may also be without TLS. */
+  readonly page?: boolean
 }
 
 /** What the Worker wants to say to a web server. */
 function webMessage(headers: IncomingHttpHeaders, body: Buffer): WebMessage {
+  if (headers['x-hearth-page'] !== undefined) {
+    return { headers: { ...picked(headers, passedToPages), 'accept-encoding': 'identity' }, page: true }
+  }
   // Only what is meant for this server: never the signature of a request to a homeserver.
   const authorization = headers['x-hearth-authorization']
   const named: Record<string, string> = typeof authorization === 'string' ? { authorization } : {}
@@ -231,18 +271,22 @@ function webMessage(headers: IncomingHttpHeaders, body: Buffer): WebMessage {
   }
 }
 
-/** A request to an https URL that is anybody's. */
+/** A request to a URL that is anybody's. */
 async function webRequest(
   web: Web,
   url: URL,
-  { method = 'GET', headers, body, signal }: WebMessage & { signal: AbortSignal },
+  { method = 'GET', headers, body, page, signal }: WebMessage & { signal: AbortSignal },
 ): Promise<IncomingMessage> {
-  if (url.protocol !== 'https:') throw new Error('not an https URL')
+  const { protocol } = url
+  if (protocol !== 'https:' && !(page && protocol === 'http:')) throw new Error('not an https URL')
+  if (page && !web.isPagePort(url.port)) throw new Error(`pages are not fetched from port ${url.port}`)
   const host = url.hostname.replace(/^\[|\]$/g, '')
+  const standardPort = protocol === 'https:' ? 443 : 80
   const options = {
+    protocol,
     method,
     host,
-    port: url.port === '' ? 443 : Number(url.port),
+    port: url.port === '' ? standardPort : Number(url.port),
     path: url.pathname + url.search,
     servername: sni(host),
     headers: { ...headers, Host: url.host },

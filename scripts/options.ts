@@ -120,6 +120,12 @@ const options: readonly Option[] = [
     ...oneOf('off', ['on', 'off']),
   },
   {
+    name: 'url-previews',
+    value: 'on|off',
+    help: 'fetch pages that users link to, for previews',
+    ...oneOf('on', ['on', 'off']),
+  },
+  {
     name: 'presence',
     value: 'on|off',
     help: 'show users who of those they share a room with is online',
@@ -267,6 +273,7 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     MAX_UPLOAD_SIZE: value('max-upload-size'),
     REMOTE_MEDIA_CACHE_SIZE: value('remote-media-cache-size'),
     UNAUTHENTICATED_MEDIA: value('unauthenticated-media'),
+    URL_PREVIEWS: value('url-previews'),
     KEY_NOTARIES: value('key-notaries'),
     PRESENCE: value('presence'),
     DEVICE_NAMES: value('device-names'),

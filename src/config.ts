@@ -34,6 +34,8 @@ export interface Config {
   readonly presence: boolean
   /** Whether other servers are told what users call their devices. */
   readonly deviceNames: boolean
+  /** Whether pages that users link to are fetched for previews. */
+  readonly urlPreviews: boolean
   /** What users accept and solve to register; undefined where they need not. */
   readonly terms: TermsPolicies | undefined
   readonly captcha: CaptchaSettings | undefined
@@ -74,6 +76,7 @@ function readConfig(env: Env): Config {
     keyNotaries: serverNames('KEY_NOTARIES', env.KEY_NOTARIES),
     presence: oneOf('PRESENCE', env.PRESENCE, ['on', 'off']) === 'on',
     deviceNames: oneOf('DEVICE_NAMES', env.DEVICE_NAMES, ['on', 'off']) === 'on',
+    urlPreviews: oneOf('URL_PREVIEWS', env.URL_PREVIEWS, ['on', 'off']) === 'on',
     terms: termsPolicies(env),
     captcha: captchaSettings(env),
     mail: mailSettings(env),

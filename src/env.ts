@@ -25,6 +25,7 @@ export interface Env {
   readonly REGISTER_LIMIT: RateLimit
   readonly SEND_LIMIT: RateLimit
   readonly FEDERATION_LIMIT: RateLimit
+  readonly PREVIEW_LIMIT: RateLimit
   readonly SERVER_NAME: string
   readonly REGISTRATION: string
   readonly RATE_LIMITS: string
@@ -38,6 +39,8 @@ export interface Env {
   readonly MAX_THUMBNAIL_PIXELS: string
   /** `on` serves media also on the deprecated endpoints without authentication. */
   readonly UNAUTHENTICATED_MEDIA: string
+  /** `on` fetches pages that users link to, for previews of them. */
+  readonly URL_PREVIEWS: string
   readonly ROOMS_PER_SYNC: string
   /** How many requests and how many events one other server may send in a day. */
   readonly ORIGIN_REQUESTS_PER_DAY: string

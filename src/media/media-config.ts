@@ -2,6 +2,9 @@
 
 import type { Env } from '../env.ts'
 
+/** The largest file that thumbnails are made of: it has to fit into memory together with the image. */
+export const largestImageBytes = 32 * 1024 * 1024
+
 export interface MediaConfig {
   /** The largest upload, and the largest media of other servers that is fetched, in bytes. */
   readonly maxUploadBytes: number

@@ -7,12 +7,14 @@ import { downloadRoutes } from './download.ts'
 import { mediaConfig } from './media-config.ts'
 import { thumbnailRoutes } from './thumbnail.ts'
 import { uploadRoutes } from './upload.ts'
+import { urlPreviewRoutes } from './url-preview.ts'
 
-/** All endpoints of the module but URL previews. */
+/** All endpoints of the module. */
 export function mediaRoutes(app: App): void {
   uploadRoutes(app)
   downloadRoutes(app)
   thumbnailRoutes(app)
+  urlPreviewRoutes(app)
 
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediaconfig
   app.get('/_matrix/client/v1/media/config', requireSession(), (c) => {

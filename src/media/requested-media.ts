@@ -11,6 +11,7 @@ import { parseMxcUri } from '../matrix/identifiers.ts'
 import { findMedia, type Media, type StoredContent } from '../storage/media.ts'
 import { forgetRemoteMedia } from '../storage/remote-media.ts'
 import { mediaConfig } from './media-config.ts'
+import { previewImageContent } from './preview-image.ts'
 import { remoteMedia } from './remote-media.ts'
 
 export interface MediaWithContent extends StoredContent {
@@ -94,6 +95,8 @@ export async function serveMedia(
 
 /** Media of this server. M_NOT_FOUND, or 504 M_NOT_YET_UPLOADED when no content arrives in `timeout` milliseconds. */
 export async function ownMedia(env: Env, mediaId: string, timeout = standardWait): Promise<MediaWithContent> {
+  const image = await previewImageContent(env, mediaId)
+  if (image) return { mediaId, ...image }
   const deadline = Date.now() + Math.min(timeout, longestWait)
   for (let step = 250; ; step = Math.min(step * 2, longestStep)) {
     const media = await localMedia(env, mediaId)

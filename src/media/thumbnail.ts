@@ -10,7 +10,7 @@ import { requireSession } from '../http/session.ts'
 import { errorMessage, log } from '../log.ts'
 import { imageCodec, type Thumbnail } from './image-codec.ts'
 import { imageInfoBytes, readImageInfo, type ImageInfo } from './image-info.ts'
-import { mediaConfig } from './media-config.ts'
+import { largestImageBytes, mediaConfig } from './media-config.ts'
 import {
   allowRemoteParam,
   askedMedia,
@@ -23,9 +23,6 @@ import {
 } from './requested-media.ts'
 import { contentHeaders, serveContent } from './serve-content.ts'
 import { isSmaller, offeredSize, type ThumbnailSize } from './thumbnail-size.ts'
-
-// The file of an image has to fit into memory together with the image.
-const maxFileBytes = 32 * 1024 * 1024
 
 const pixels = v.pipe(
   v.string(),
@@ -141,7 +138,7 @@ async function makeThumbnail(
   size: ThumbnailSize,
 ): Promise<Thumbnail> {
   const { maxThumbnailPixels } = mediaConfig(c.env)
-  if (media.size > maxFileBytes || info.width * info.height > maxThumbnailPixels) {
+  if (media.size > largestImageBytes || info.width * info.height > maxThumbnailPixels) {
     const status = media.serverName === undefined ? 413 : 502
     throw new MatrixError('M_TOO_LARGE', status, 'The image is too large to make a thumbnail of it')
   }

@@ -42,6 +42,7 @@ beforeAll(async () => {
         srv: () => Promise.resolve([{ name: 'inner.test', port: innerPort, priority: 1, weight: 1 }]),
       },
       wellKnownPort: innerPort,
+      pagePorts: [innerPort],
     }),
   })
   alice = await server.register('alice')
@@ -121,6 +122,10 @@ const ways: [string, (name: string) => [method: string, path: string, body?: Jso
     ],
   ],
   ['a preview', (name) => ['GET', `/v1/media/preview_url?url=${encodeURIComponent(`http://${name}/`)}`]],
+  [
+    'a preview over TLS',
+    (name) => ['GET', `/v1/media/preview_url?url=${encodeURIComponent(`https://${name}/`)}`],
+  ],
 ]
 
 describe.each(ways)('%s', (_, request) => {

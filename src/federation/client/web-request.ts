@@ -1,9 +1,11 @@
-// Requests to web servers that somebody else names: never signed, never into private networks.
+// Requests to web servers that somebody else names: never signed, never into private networks. The other end, where there is a
+// launcher, is scripts/federation-transport.ts.
 
 import type { Env } from '../../env.ts'
 import { isIpLiteral } from './discovery.ts'
 
 const mostRedirects = 3
+const mostPageRedirects = 5
 
 /** Asks for a URL, following redirects. Rejects unless it is one of https and leads to public addresses. */
 export async function webRequest(env: Env, location: string, signal: AbortSignal): Promise<Response> {
@@ -51,6 +53,40 @@ export async function webCall(
   })
 }
 
+export interface WebPage {
+  readonly response: Response
+  /** Where it was found, after redirects. */
+  readonly url: URL
+}
+
+/**
+ * Asks for what a user links to, by http or https. Rejects unless that, and each of the redirects on the way, leads to a public
+ * address and to the port that is usual for it. The launcher allows others where it allows private addresses.
+ */
+export async function webPage(
+  env: Env,
+  location: string,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<WebPage> {
+  let url = checkedPageUrl(location)
+  for (let redirects = 0; redirects <= mostPageRedirects; redirects++) {
+    if (!env.FEDERATION_TRANSPORT && !['', '80', '443'].includes(url.port))
+      throw new Error('it leads to an unusual port')
+    const response = await send(env, url, { page: headers, signal })
+    const next = redirectTarget(response)
+    if (next === undefined) return { response, url }
+    await response.body?.cancel()
+    url = checkedPageUrl(next, url)
+  }
+  throw new Error('too many redirects')
+}
+
+/** A URL that a page can be at. Throws for all but http and https, and for those with a password. */
+export function checkedPageUrl(text: string, base?: URL): URL {
+  return checkedUrl(text, base, ['https:', 'http:'])
+}
+
 /** Where an answer sends its reader, if it does. */
 export function redirectTarget({ status, headers }: Response): string | undefined {
   return [301, 302, 303, 307, 308].includes(status) ? (headers.get('Location') ?? undefined) : undefined
@@ -60,13 +96,16 @@ export function redirectTarget({ status, headers }: Response): string | undefine
 interface Sent {
   readonly json?: string
   readonly authorization?: string
+  /** Headers of a request for what a user links to. */
+  readonly page?: Readonly<Record<string, string>>
   readonly signal: AbortSignal
 }
 
 async function send({ FEDERATION_TRANSPORT: launcher }: Env, url: URL, sent: Sent): Promise<Response> {
-  const { json, authorization, signal } = sent
+  const { json, authorization, page, signal } = sent
   const method = json === undefined ? 'GET' : 'POST'
-  const headers: Record<string, string> = json === undefined ? {} : { 'Content-Type': 'application/json' }
+  const headers: Record<string, string> =
+    json === undefined ? { ...page } : { 'Content-Type': 'application/json' }
   const named = (name: string) => (authorization === undefined ? {} : { [name]: authorization })
   if (!launcher) {
     // Private addresses are out of reach: compatibility flag `global_fetch_strictly_public`.
@@ -86,6 +125,7 @@ async function send({ FEDERATION_TRANSPORT: launcher }: Env, url: URL, sent: Sen
     headers: {
       ...headers,
       ...named('X-Hearth-Authorization'),
+      ...(page && { 'X-Hearth-Page': 'on' }),
       'X-Hearth-Url': url.href,
       'X-Hearth-Method': method,
     },
@@ -100,9 +140,10 @@ async function send({ FEDERATION_TRANSPORT: launcher }: Env, url: URL, sent: Sen
   return new Response(bodiless ? null : response.body, { status, headers: response.headers })
 }
 
-function checkedUrl(text: string, base?: URL): URL {
+function checkedUrl(text: string, base?: URL, protocols: readonly string[] = ['https:']): URL {
   const url = URL.parse(text, base)
-  if (url?.protocol !== 'https:') throw new Error('it leads to something else than an https URL')
+  if (!url || !protocols.includes(url.protocol))
+    throw new Error('it leads to something else than an https URL')
   if (url.username !== '' || url.password !== '') throw new Error('it leads to a URL with a password')
   return url
 }
