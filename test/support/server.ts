@@ -119,11 +119,26 @@ async function guardReport(url: string): Promise<GuardReport> {
 }
 
 async function measure(url: string, run: () => Promise<unknown>): Promise<Counts> {
-  const { counts: before } = await idleReport(url)
+  const { counts: before } = await calmReport(url)
   await run()
   const { counts: after } = await idleReport(url)
   const names = Object.keys(after) as (keyof Counts)[]
   return Object.fromEntries(names.map((name) => [name, after[name] - before[name]])) as unknown as Counts
+}
+
+// How long a measurement takes at most, in milliseconds, and how long it waits for the alarms of what was done before it.
+const measured = 3_000
+const patience = 20_000
+
+/** A report at a time when no alarm of before will come. */
+async function calmReport(url: string): Promise<GuardReport> {
+  const deadline = Date.now() + patience
+  for (;;) {
+    const report = await idleReport(url)
+    const soon = report.alarms.some((time) => time > Date.now() - 500 && time < Date.now() + measured)
+    if (!soon || Date.now() > deadline) return report
+    await sleep(100)
+  }
 }
 
 // Fan-out and alarms go on after an answer: they have come to rest when two reports in a row are the same.

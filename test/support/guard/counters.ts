@@ -33,6 +33,8 @@ export interface GuardReport {
   readonly mostSubrequests: { invocation: string; subrequests: number }
   /** Calls that are still going on, those that wait for a long poll aside. */
   readonly active: number
+  /** When alarms of Durable Objects come, or came just now, in milliseconds since the epoch. */
+  readonly alarms: number[]
 }
 
 /** One Worker request, or one call of a Durable Object. */
@@ -61,6 +63,8 @@ const byClass: GuardReport['byClass'] = {}
 const violations: string[] = []
 let mostSubrequests = { invocation: 'none', subrequests: 0 }
 let active = 0
+// An alarm that is set takes the place of the object's last one.
+const alarms = new Map<object, number>()
 
 const invocations = new AsyncLocalStorage<Invocation>()
 
@@ -90,6 +94,11 @@ export function classCounts(name: string): GuardReport['byClass'][string] {
   return (byClass[name] ??= { requests: 0, rowsWritten: 0, rowsRead: 0 })
 }
 
+/** Notes when the alarm of an object comes. */
+export function noteAlarm(object: object, time: number): void {
+  alarms.set(object, time)
+}
+
 /** Notes a call that leaves the current invocation. */
 export function countSubrequest(what: string): void {
   counts.subrequests += 1
@@ -111,5 +120,6 @@ export function violate(what: string): never {
 
 /** All that was counted so far. */
 export function report(): GuardReport {
-  return { counts: { ...counts }, byClass, violations, mostSubrequests, active }
+  const times = [...alarms.values()]
+  return { counts: { ...counts }, byClass, violations, mostSubrequests, active, alarms: times }
 }

@@ -2,7 +2,15 @@
 
 import { DurableObject } from 'cloudflare:workers'
 import type { LocalEnv } from '../../../scripts/local-entry.ts'
-import { classCounts, counts, currentInvocation, invoke, violate, whileActive } from './counters.ts'
+import {
+  classCounts,
+  counts,
+  currentInvocation,
+  invoke,
+  noteAlarm,
+  violate,
+  whileActive,
+} from './counters.ts'
 import { guardEnv } from './env.ts'
 import { checkMessage, checkStatement } from './limits.ts'
 
@@ -125,6 +133,7 @@ function guardKeyValue(storage: DurableObjectStorage, className: string): void {
   Object.defineProperty(storage, 'setAlarm', {
     value: (time: number | Date) => {
       write(1)
+      noteAlarm(storage, Number(time))
       return setAlarm(time)
     },
   })
