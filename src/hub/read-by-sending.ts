@@ -7,7 +7,7 @@ import { hasPushers, pushCount } from './pushes.ts'
 import { ownEvent } from './receipts.ts'
 import type { EventNews } from './room-news.ts'
 import { unreadMayHaveChanged, unreadTotal } from './unread-total.ts'
-import { mainTimeline, unreadCounts, type UnreadCounts } from './unread.ts'
+import { hasUnread, mainTimeline } from './unread.ts'
 
 /** How many messages a user has not read, if they have a pusher, whose badge shows the number. */
 interface Badge {
@@ -33,7 +33,7 @@ export function readBySending(
   const readers = new Set<number>()
   for (const { eventId, sender, thread = mainTimeline, to, ...event } of news) {
     const uid = senderOf(hub, { sender, ...event })
-    if (uid === undefined || unreadIn(unreadCounts(hub, uid, rid, hub.position), thread) === 0) continue
+    if (uid === undefined || !isNew(hub, uid, rid, thread)) continue
     // Nobody is told of it: those who wait are told of the event, and of the count with it.
     hub.sql.exec(
       `INSERT OR REPLACE INTO receipts (rid, user_id, type, thread, event_id, ts, room_pos, pos)
@@ -62,7 +62,19 @@ function senderOf(
   return transaction && !Object.hasOwn(event, 'state_key') ? findUser(hub, sender) : undefined
 }
 
-function unreadIn({ notifications, threads }: UnreadCounts, thread: string): number {
-  if (thread !== mainTimeline) return threads[thread]?.notifications ?? 0
-  return Object.values(threads).reduce((left, count) => left - count.notifications, notifications)
+/** Up to which log position nothing is unread, by user, room and thread. */
+const clear = new WeakMap<HubContext, Map<string, number>>()
+const remembered = 10_000
+
+/** Whether the user has anything to read there. What was looked through is not looked through again. */
+function isNew(hub: HubContext, uid: number, rid: number, thread: string): boolean {
+  const known = clear.get(hub) ?? new Map<string, number>()
+  clear.set(hub, known)
+  const key = `${uid} ${rid} ${thread}`
+  const found = hasUnread(hub, uid, rid, thread, known.get(key) ?? 0)
+  // A bound on memory.
+  if (known.size >= remembered) known.clear()
+  if (found) known.delete(key)
+  else known.set(key, hub.position)
+  return found
 }

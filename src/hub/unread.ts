@@ -54,6 +54,19 @@ export function unreadCounts(hub: HubContext, uid: number, rid: number, upTo: nu
   return summed(counts)
 }
 
+/**
+ * Whether a user has something unread in a thread, or the main timeline, as of now. Rows up to `after`, a log position, are not
+ * looked at.
+ */
+export function hasUnread(hub: HubContext, uid: number, rid: number, thread: string, after: number): boolean {
+  const read = readPosition(hub, uid, rid, thread)
+  for (const { to_pos: position, outcome } of newestFirst(hub, rid, after, hub.position)) {
+    if (position <= read) return false
+    if (outcome && (outcome.t ?? mainTimeline) === thread && !outcome.x.includes(uid)) return true
+  }
+  return false
+}
+
 function summed(all: ReadonlyMap<string, Counts>): UnreadCounts {
   const total = { notifications: 0, highlights: 0 }
   const threads: [string, Counts][] = []

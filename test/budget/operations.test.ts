@@ -197,6 +197,13 @@ describe('the budget of', () => {
     expect([claimed.doRowsWritten, claimed.doRequests]).toEqual([1, 1])
   })
 
+  it('a message of somebody who had not read the last one: 2 rows more', async () => {
+    await say(alice)
+    const counts = await server.measure(() => say(bob))
+    expect(counts.doRowsWritten).toBeLessThanOrEqual(5 + 2)
+    expect(counts.doRequests).toBe(2)
+  })
+
   it('a message that is pushed: 2 rows and a request to the gateway more, and an alarm a burst; its reading as much', async () => {
     const pusher = await server.register(`pusher${n}`)
     await call('POST', pusher, `/rooms/${roomId}/join`, {})
