@@ -7,6 +7,7 @@ import { type MailSettings, mailSettings } from './mail/mail-settings.ts'
 import type { ServerName } from './matrix/event.ts'
 import { roomVersion, type RoomVersionId } from './matrix/room-version.ts'
 import { parseServerName } from './matrix/identifiers.ts'
+import { integer, oneOf } from './settings.ts'
 
 export interface Config {
   readonly serverName: ServerName
@@ -83,12 +84,6 @@ function readConfig(env: Env): Config {
   }
 }
 
-function integer(name: string, value: string, max: number): number {
-  const number = Number(value)
-  if (Number.isInteger(number) && number >= 1 && number <= max) return number
-  throw new Error(`${name} is not a number from 1 to ${max}: ${value}`)
-}
-
 function serverNames(name: string, value: string): ServerName[] {
   const texts = value.split(',').map((text) => text.trim())
   return texts
@@ -98,10 +93,4 @@ function serverNames(name: string, value: string): ServerName[] {
       if (!serverName) throw new Error(`${name} must be server names with commas between them, not ${value}`)
       return serverName
     })
-}
-
-function oneOf<const T extends string>(name: string, value: string, allowed: readonly T[]): T {
-  const found = allowed.find((candidate) => candidate === value)
-  if (found === undefined) throw new Error(`${name} must be one of ${allowed.join(', ')}, not ${value}`)
-  return found
 }

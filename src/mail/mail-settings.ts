@@ -2,6 +2,7 @@
 
 import type { Env } from '../env.ts'
 import { canonicalEmail } from '../matrix/email-address.ts'
+import { integer, oneOf } from '../settings.ts'
 
 export interface MailSettings {
   readonly transport: MailTransport
@@ -26,7 +27,11 @@ export type MailTransport =
 
 /** Undefined where there is no way to send mail. Throws an Error naming the variable that makes no sense. */
 export function mailSettings(env: Env): MailSettings | undefined {
-  const registration = oneOf('REGISTRATION_EMAIL', env.REGISTRATION_EMAIL, ['optional', 'off', 'required'])
+  const registration = oneOf('REGISTRATION_EMAIL', env.REGISTRATION_EMAIL || 'optional', [
+    'optional',
+    'off',
+    'required',
+  ])
   const transport = mailTransport(env)
   if (transport === undefined) {
     if (env.MAIL_FROM)
@@ -41,27 +46,10 @@ export function mailSettings(env: Env): MailSettings | undefined {
     baseUrl: baseUrl(env),
     registration,
     emailDomains: emailDomains.filter((domain) => domain !== ''),
-    tellThreepids: oneOf('TELL_THREEPIDS', env.TELL_THREEPIDS, ['off', 'on']) === 'on',
-    notifyAfterMs: 1000 * seconds('MAIL_NOTIFY_AFTER_SECONDS', env.MAIL_NOTIFY_AFTER_SECONDS, 600),
+    tellThreepids: oneOf('TELL_THREEPIDS', env.TELL_THREEPIDS || 'off', ['off', 'on']) === 'on',
+    notifyAfterMs:
+      1000 * integer('MAIL_NOTIFY_AFTER_SECONDS', env.MAIL_NOTIFY_AFTER_SECONDS || '600', 86_400),
   }
-}
-
-function seconds(name: string, text: string | undefined, standard: number): number {
-  const number = Number(text || standard)
-  if (Number.isInteger(number) && number >= 1 && number <= 86_400) return number
-  throw new Error(`${name} is not a number from 1 to 86400: ${text}`)
-}
-
-// The first is the default.
-function oneOf<const T extends string>(
-  name: string,
-  value: string | undefined,
-  allowed: readonly [T, ...T[]],
-): T {
-  if (!value) return allowed[0]
-  const found = allowed.find((candidate) => candidate === value)
-  if (found === undefined) throw new Error(`${name} must be one of ${allowed.join(', ')}, not ${value}`)
-  return found
 }
 
 function mailTransport(env: Env): MailTransport | undefined {
