@@ -1,5 +1,7 @@
 // Configuration read from the Worker's variables, checked once per isolate.
 
+import type { Appservice } from './appservice/registration.ts'
+import { readAppservices } from './appservice/registrations.ts'
 import type { Env } from './env.ts'
 import { type CaptchaSettings, captchaSettings } from './http/auth-stages/captcha-settings.ts'
 import { type TermsPolicies, termsPolicies } from './http/auth-stages/terms-policies.ts'
@@ -42,6 +44,7 @@ export interface Config {
   readonly captcha: CaptchaSettings | undefined
   /** How mail is sent; undefined where it is not. */
   readonly mail: MailSettings | undefined
+  readonly appservices: readonly Appservice[]
 }
 
 const cache = new WeakMap<Env, Config>()
@@ -81,6 +84,7 @@ function readConfig(env: Env): Config {
     terms: termsPolicies(env),
     captcha: captchaSettings(env),
     mail: mailSettings(env),
+    appservices: readAppservices(env, serverName),
   }
 }
 
