@@ -50,6 +50,9 @@ export interface CreateRoomRequest {
 /**
  * Makes the room. M_ROOM_IN_USE when this object already holds one, M_INVALID_ROOM_STATE (400) when the requested
  * state cannot be set by the creator; nothing is written then.
+ *
+ * A policy server has a say once a user of it has joined. Nobody but the creator has here, so that none is to be asked: but for this
+ * server where it is named itself, which is no policy server and lets nothing be said after that.
  */
 export function createRoom(room: RoomContext, signer: Signer, request: CreateRoomRequest): void {
   if (findIdentity(room)) throw new MatrixError('M_ROOM_IN_USE', 400, 'The room already exists')

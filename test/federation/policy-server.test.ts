@@ -264,6 +264,76 @@ describe('MSC4284: the policy server of a room is asked', () => {
   })
 })
 
+describe('MSC4284: a room that names its policy server when it is made', () => {
+  const create = (invite: string[], options: JsonObject = {}) =>
+    alice.call('POST', '/createRoom', {
+      room_version: '11',
+      preset: 'public_chat',
+      initial_state: [{ type: 'm.room.policy', content: policy() }],
+      name: 'Watched',
+      invite,
+      ...options,
+    })
+  const types = () => asked.map((pdu) => [pdu['type'], pdu['state_key']])
+
+  /** Their server signs invites, each once `first` has come to its end. */
+  function signInvites(first: (pdu: JsonObject) => Promise<unknown>): void {
+    fake.route('/_matrix/federation/v2/invite/*/*', (_, response, text) => {
+      const pdu = objectProperty(JSON.parse(text) as JsonObject, 'event') ?? {}
+      const { keyId, key } = remote.signer
+      const event = countersignEvent(pdu, rules, fake.serverName, keyId, key)
+      void first(pdu).finally(() => response.end(JSON.stringify({ event })))
+    })
+  }
+
+  it('has nobody to ask until that has come, and asks from then on', async () => {
+    const dora = await newClient(server, 'dora')
+    signInvites(() => Promise.resolve())
+    const roomId = textOf((await create([bob, dora.userId])).body, 'room_id')
+    expect(await alice.state(roomId, 'm.room.member', bob)).toMatchObject({ membership: 'invite' })
+    expect((await say(roomId, 'still alone')).status).toBe(200)
+    expect(types()).toEqual([])
+    await remote.join(roomId, bob)
+    expect((await say(roomId, 'watched')).status).toBe(200)
+    expect((await dora.join(roomId)).status).toBe(200)
+    expect(types()).toEqual([
+      ['m.room.message', undefined],
+      ['m.room.member', dora.userId],
+    ])
+  })
+
+  it('asks about the invites that it comes before, and sends none that is refused', async () => {
+    const erin = remote.user('erin')
+    const eve = remote.user('eve')
+    answer = (pdu, response) => (pdu['state_key'] === eve ? refuse() : recommend)(pdu, response)
+    let joined: Promise<unknown> | undefined
+    signInvites((pdu) => (joined ??= remote.join(textOf(pdu, 'room_id'), bob)))
+    // The room is there by then, with whoever could be invited.
+    expect(await create([erin, eve])).toEqual(refusal(400, 'M_FORBIDDEN'))
+    const roomId = textOf(asked[0] ?? {}, 'room_id')
+    expect(await alice.state(roomId, 'm.room.member', erin)).toMatchObject({ membership: 'invite' })
+    expect(await alice.state(roomId, 'm.room.member', eve)).toBeUndefined()
+    expect(types()).toEqual(
+      expect.arrayContaining([
+        ['m.room.member', erin],
+        ['m.room.member', eve],
+      ]),
+    )
+  })
+
+  // It is in the room from its first event on, and signs nothing as a policy server.
+  it('is not made where that is this server itself, and anything is to follow', async () => {
+    const initial = [{ type: 'm.room.policy', content: { ...policy(), via: 'test.local' } }]
+    const before = await alice.done('GET', '/joined_rooms')
+    const answers = await Promise.all([
+      create([], { initial_state: initial }),
+      alice.call('POST', '/createRoom', { initial_state: initial, invite: ['@dora:test.local'] }),
+    ])
+    expect(answers).toEqual([refusal(400, 'M_INVALID_ROOM_STATE'), refusal(400, 'M_INVALID_ROOM_STATE')])
+    expect(await alice.done('GET', '/joined_rooms')).toEqual(before)
+  })
+})
+
 describe('an event that the policy server does not sign is not sent', () => {
   it('where it refuses: the client is told why', async () => {
     const roomId = await roomWithPolicyServer()

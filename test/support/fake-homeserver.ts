@@ -57,8 +57,11 @@ export async function startFakeHomeserver(authority: Authority, name: string, po
     requests.push(`${request.method} ${request.url}`)
     const body: Buffer[] = await request.toArray()
     const path = request.url?.split('?', 1)[0] ?? ''
-    // A route may leave the last part of its path open.
-    const handler = routes.get(path) ?? routes.get(path.replace(/[^/]+$/, '*'))
+    // A route may leave the last part of its path open, or the last two.
+    const handler =
+      routes.get(path) ??
+      routes.get(path.replace(/[^/]+$/, '*')) ??
+      routes.get(path.replace(/[^/]+\/[^/]+$/, '*/*'))
     if (handler) handler(request, response, Buffer.concat(body).toString())
     else response.writeHead(404).end('{}')
   })
