@@ -11,7 +11,7 @@ import type { JsonObject } from '../matrix/json.ts'
 import type { MembershipAction, MembershipAnswer } from '../room/membership.ts'
 import { findLocalMembers } from '../storage/local-members.ts'
 import { shardOf } from '../storage/users.ts'
-import { inviteRemoteUser } from './invite-remote-user.ts'
+import { inviteRemoteUser, type UserInvite } from './invite-remote-user.ts'
 import { invitees } from './invitees.ts'
 import { isLocal } from './path-params.ts'
 
@@ -64,19 +64,14 @@ export async function ownProfile(env: Env, userId: UserId): Promise<JsonObject> 
   return members.get(userId)?.profile ?? {}
 }
 
-/** Invites a user. As `invitees` and `inviteRemoteUser`, and M_FORBIDDEN. */
-export async function inviteUser(
-  c: AppContext,
-  roomId: RoomId,
-  target: UserId,
-  content: JsonObject,
-): Promise<EventId> {
-  if (!isLocal(c.env, target)) {
-    return await inviteRemoteUser(c.env, { roomId, sender: c.var.session.userId, target, content })
-  }
-  const [invitee] = await invitees(c.env, [target], c.var.session.userId)
-  return await change(c, roomId, {
+/** Invites a user of whatever server. As `invitees` and `inviteRemoteUser`, and M_FORBIDDEN. */
+export async function inviteUser(env: Env, invite: UserInvite): Promise<EventId> {
+  const { roomId, sender, target, content } = invite
+  if (!isLocal(env, target)) return await inviteRemoteUser(env, invite)
+  const [invitee] = await invitees(env, [target], sender)
+  return await change(env, roomId, {
     action: 'invite',
+    sender,
     target,
     content: { ...invitee?.profile, ...content },
     targetShard: invitee?.shard,
@@ -91,7 +86,9 @@ export async function changeOthersMembership(
   target: UserId,
   content: JsonObject,
 ): Promise<EventId> {
-  return await change(c, roomId, { action, target, content, targetShard: await shardOfTarget(c.env, target) })
+  const { userId: sender } = c.var.session
+  const targetShard = await shardOfTarget(c.env, target)
+  return await change(c.env, roomId, { action, sender, target, content, targetShard })
 }
 
 async function shardOfTarget(env: Env, target: UserId): Promise<number | undefined> {
@@ -102,18 +99,15 @@ async function shardOfTarget(env: Env, target: UserId): Promise<number | undefin
 
 interface Change {
   readonly action: MembershipAction
+  readonly sender: UserId
   readonly target: UserId
   readonly content: JsonObject
   readonly targetShard: number | undefined
 }
 
-async function change(c: AppContext, roomId: RoomId, { targetShard, ...request }: Change): Promise<EventId> {
-  const asked = {
-    ...request,
-    sender: c.var.session.userId,
-    ...(targetShard === undefined ? {} : { targetShard }),
-  }
-  const answer = await writeToRoom(c.env, roomId, (room) => room.changeMembership(asked))
+async function change(env: Env, roomId: RoomId, { targetShard, ...request }: Change): Promise<EventId> {
+  const asked = { ...request, ...(targetShard === undefined ? {} : { targetShard }) }
+  const answer = await writeToRoom(env, roomId, (room) => room.changeMembership(asked))
   if ('eventId' in answer) return answer.eventId
   throw new MatrixError('M_FORBIDDEN', 403, 'The room asks for memberships of others')
 }

@@ -14,10 +14,10 @@ import { type JsonObject, objectProperty, property } from '../matrix/json.ts'
 import { roomVersion } from '../matrix/room-version.ts'
 import type { BuiltInvite } from '../room/invite-elsewhere.ts'
 
-export interface RemoteInvite {
+/** Somebody's invite of a user, here of another server. */
+export interface UserInvite {
   readonly roomId: RoomId
   readonly sender: UserId
-  /** A user of another server. */
   readonly target: UserId
   /** The content besides `membership`. */
   readonly content: JsonObject
@@ -31,7 +31,7 @@ type NewInvite = Extract<BuiltInvite, { eventId: EventId }>
  * Invites a user of another server. M_FORBIDDEN, M_INVITE_BLOCKED and M_INCOMPATIBLE_ROOM_VERSION of the room or of their
  * server, M_NOT_FOUND where their server does not know them, 502 and 504 where it cannot be asked.
  */
-export async function inviteRemoteUser(env: Env, { roomId, ...invite }: RemoteInvite): Promise<EventId> {
+export async function inviteRemoteUser(env: Env, { roomId, ...invite }: UserInvite): Promise<EventId> {
   // Written by our own object.
   const built = JSON.parse(await writeToRoom(env, roomId, (room) => room.buildInvite(invite))) as BuiltInvite
   if ('present' in built) return built.present

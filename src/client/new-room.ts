@@ -6,6 +6,7 @@ import { config } from '../config.ts'
 import { type Env, roomStub, serverKeysStub } from '../env.ts'
 import type { RoomAlias, RoomId, UserId } from '../matrix/event.ts'
 import { eventIdOf, roomIdOfCreateEvent } from '../matrix/event-hash.ts'
+import type { InviteDetails } from '../identity/store-invite.ts'
 import { parseRoomId } from '../matrix/identifiers.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import type { RoomVersionRules } from '../matrix/room-version.ts'
@@ -13,9 +14,7 @@ import type { CreateRoomRequest } from '../room/create-room.ts'
 import { MatrixError } from '../errors.ts'
 import { deleteAlias, insertAlias } from '../storage/aliases.ts'
 import { inviteRemoteUser } from './invite-remote-user.ts'
-import { invitees } from './invitees.ts'
-import { isLocal } from './path-params.ts'
-import { storeParties, type ThirdParty } from './third-party-invite.ts'
+import { inviteAddress, type ThirdParty } from './third-party-invite.ts'
 import { findLocalMembers, type LocalMember } from '../storage/local-members.ts'
 
 type Chosen =
@@ -41,8 +40,8 @@ export interface NewRoom extends Pick<CreateRoomRequest, Chosen> {
 }
 
 /**
- * Makes a room. Answers its id. M_ROOM_IN_USE (400) when the alias is taken, what the room itself refuses, and what identity servers
- * do; and what `inviteRemoteUser` throws: then the room is there, with everybody in it who could be invited.
+ * Makes a room. Answers its id. M_ROOM_IN_USE (400) when the alias is taken, and what the room itself refuses; and what
+ * `inviteRemoteUser` and `inviteAddress` throw: then the room is there, with everybody in it who could be invited.
  */
 export async function makeRoom(env: Env, room: NewRoom): Promise<RoomId> {
   const { alias, creator } = room
@@ -51,59 +50,31 @@ export async function makeRoom(env: Env, room: NewRoom): Promise<RoomId> {
   if (alias !== undefined && !(await insertAlias(env, { alias, roomId, creator }))) {
     throw new MatrixError('M_ROOM_IN_USE', 400, `Room alias ${alias} already exists`)
   }
-  let complete: CreateRoomRequest
+  let details: InviteDetails
   try {
-    complete = await withThirdParties(env, request, room.thirdParties ?? [])
-    await roomStub(env, roomId).createRoom(complete)
+    details = await roomStub(env, roomId).createRoom(request)
   } catch (error) {
     if (alias !== undefined) await deleteAlias(env, alias, roomId)
     throw error
   }
-  await inviteAll(env, complete)
+  await inviteAll(env, room, roomId, details)
   return roomId
 }
 
-/** The request with the invites that identity servers keep: they must have them before the room does. */
-async function withThirdParties(
-  env: Env,
-  request: CreateRoomRequest,
-  parties: readonly ThirdParty[],
-): Promise<CreateRoomRequest> {
-  if (parties.length === 0) return request
-  const { roomId, creator, remoteInvites = [] } = request
-  // Nobody gets mail of a room that cannot be made.
-  const details = await roomStub(env, roomId).rehearseRoom(request)
-  const { invites, users } = await storeParties(env, parties, { roomId, sender: creator, details })
-  const known = new Set([...request.invite.map(({ userId }) => userId), ...remoteInvites])
-  const others = [...new Set(users)].filter((userId) => !known.has(userId))
-  const local = await invitees(
-    env,
-    others.filter((userId) => isLocal(env, userId)),
-    creator,
-  )
-  return {
-    ...request,
-    thirdPartyInvites: invites,
-    invite: [...request.invite, ...local.map(({ userId, profile }) => ({ userId, profile }))],
-    localUsers: [...request.localUsers, ...local.map(({ userId, shard }) => ({ userId, shard }))],
-    remoteInvites: [...remoteInvites, ...others.filter((userId) => !isLocal(env, userId))],
-  }
-}
-
-async function inviteAll(
-  env: Env,
-  { roomId, creator, isDirect, remoteInvites = [] }: CreateRoomRequest,
-): Promise<void> {
-  const content: JsonObject = isDirect ? { is_direct: true } : {}
-  const results = await Promise.allSettled(
-    remoteInvites.map((target) => inviteRemoteUser(env, { roomId, sender: creator, target, content })),
-  )
+/** Invites whoever can be told only of a room that is there, each whatever comes of the others. Throws what the first one did. */
+async function inviteAll(env: Env, room: NewRoom, roomId: RoomId, details: InviteDetails): Promise<void> {
+  const { creator: sender, remoteInvites, thirdParties = [] } = room
+  const content: JsonObject = room.isDirect ? { is_direct: true } : {}
+  const results = await Promise.allSettled([
+    ...remoteInvites.map((target) => inviteRemoteUser(env, { roomId, sender, target, content })),
+    ...thirdParties.map((party) => inviteAddress(env, { roomId, sender, details, content }, party)),
+  ])
   const failed = results.find((result) => result.status === 'rejected')
   if (failed) throw failed.reason
 }
 
 async function createRequest(env: Env, room: NewRoom): Promise<CreateRoomRequest> {
-  const { rules, creationContent: _, thirdParties: _parties, invite, creator, ...chosen } = room
+  const { rules, creationContent: _, thirdParties = [], invite, creator, ...chosen } = room
   const members = await findLocalMembers(env, [creator])
   const self = members.get(creator)
   const localUsers = self ? [self, ...invite] : invite
@@ -114,6 +85,7 @@ async function createRequest(env: Env, room: NewRoom): Promise<CreateRoomRequest
     creator,
     creatorProfile: self?.profile ?? {},
     invite: invite.map(({ userId, profile }) => ({ userId, profile })),
+    invitesAddresses: thirdParties.length > 0,
     localUsers: localUsers.map(({ userId, shard }) => ({ userId, shard })),
   }
 }

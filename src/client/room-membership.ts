@@ -53,8 +53,10 @@ export function roomMembershipRoutes(app: App): void {
     const roomId = roomParam(c)
     const body = await jsonObject(c)
     const invite = checked(inviteBody, body, 'M_BAD_JSON')
-    if (isThirdPartyInvite(body)) await inviteThirdParty(c, roomId, body, reason(invite))
-    else await inviteUser(c, roomId, target(invite.user_id), reason(invite))
+    const content = reason(invite)
+    const { userId: sender } = c.var.session
+    if (isThirdPartyInvite(body)) await inviteThirdParty(c, roomId, body, content)
+    else await inviteUser(c.env, { roomId, sender, target: target(invite.user_id), content })
     return c.json({})
   })
 

@@ -78,13 +78,14 @@ async function putMember(
   const { membership: _, ...content } = event
   const membership = memberships.find((known) => known === property(event, 'membership'))
   const target = checkedUserId('stateKey', stateKey)
-  const own = target === c.var.session.userId
+  const { userId: sender } = c.var.session
+  const own = target === sender
   // Suspended users may leave, and nothing else.
   if (!own || membership !== 'leave') refuseSuspended(c.var.session)
   if (membership === undefined) {
     throw new MatrixError('M_BAD_JSON', 400, `membership must be one of ${memberships.join(', ')}`)
   }
-  if (membership === 'invite') return await inviteUser(c, roomId, target, content)
+  if (membership === 'invite') return await inviteUser(c.env, { roomId, sender, target, content })
   if (membership === 'ban') return await changeOthersMembership(c, roomId, 'ban', target, content)
   if (own && membership === 'leave') await refuseNoticeRejection(c.env, c.var.session, roomId)
   if (own) return await changeOwnMembership(c, roomId, membership, content)

@@ -10,10 +10,10 @@ import type { AppContext } from '../http/app-type.ts'
 import { checked } from '../http/json-body.ts'
 import { type IdentityServer, identityServerName } from '../identity/identity-server.ts'
 import { lookUp } from '../identity/look-up.ts'
-import { type InviteToStore, storeInvite, type StoredInvite } from '../identity/store-invite.ts'
+import { type InviteDetails, storeInvite } from '../identity/store-invite.ts'
 import { type ThirdPartyIdentifier, thirdPartyIdentifier } from '../identity/third-party-identifier.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
-import { type JsonObject, type JsonValue, objectProperty } from '../matrix/json.ts'
+import { type JsonObject, type JsonValue, objectProperty, property } from '../matrix/json.ts'
 import { inviteUser } from './change-membership.ts'
 import { identityAccessToken, limitIdentityRequests } from './identity-requests.ts'
 import { checkedUserId } from './path-params.ts'
@@ -65,30 +65,37 @@ export async function findParties(env: Env, parties: readonly ThirdParty[]): Pro
   return { users, unknown }
 }
 
-export interface StoredParties {
-  readonly invites: readonly StoredInvite[]
-  /** Those who have turned out to be users meanwhile. */
-  readonly users: readonly UserId[]
+interface Invitation {
+  readonly roomId: RoomId
+  readonly sender: UserId
+  /** What the identity server may say of room and sender. */
+  readonly details: InviteDetails
+  /** The content of the member event besides `membership`. */
+  readonly content: JsonObject
 }
 
 /**
- * Has the invites of third parties kept until somebody owns the addresses. As `storeInvite`; those before the one that fails have been
- * written to by then.
+ * Invites an address, of which the identity server tells whoever reads it; the user, where that knows by now whose it is. As `storeInvite`,
+ * `inviteUser` and what the room throws.
  */
-export async function storeParties(
+export async function inviteAddress(
   env: Env,
-  parties: readonly ThirdParty[],
-  room: Omit<InviteToStore, 'identifier'>,
-): Promise<StoredParties> {
-  const invites: StoredInvite[] = []
-  const users: UserId[] = []
-  // One after the other, so that as few as possible have mail of a room that is never made.
-  for (const { server, identifier } of parties) {
-    const stored = await storeInvite(env, server, { ...room, identifier })
-    if ('userId' in stored) users.push(stored.userId)
-    else invites.push(stored)
+  { roomId, sender, details, content }: Invitation,
+  { server, identifier }: ThirdParty,
+): Promise<void> {
+  const stored = await storeInvite(env, server, { identifier, roomId, sender, details })
+  if ('userId' in stored) {
+    await inviteUser(env, { roomId, sender, target: stored.userId, content })
+    return
   }
-  return { invites, users }
+  const draft = {
+    type: 'm.room.third_party_invite',
+    sender,
+    state_key: stored.token,
+    // For the member event that it becomes: nothing else remembers what room it was made for.
+    content: { ...stored.content, ...(property(content, 'is_direct') === true ? { is_direct: true } : {}) },
+  }
+  await writeToRoom(env, roomId, (room) => room.sendEvent({ draft }))
 }
 
 /**
@@ -106,16 +113,9 @@ export async function inviteThirdParty(
   const { userId: sender } = c.var.session
   const details = await roomStub(c.env, roomId).thirdPartyInviteDetails(sender)
   const found = await findParties(c.env, [party])
-  const stored = await storeParties(c.env, found.unknown, { roomId, sender, details })
-  for (const userId of [...found.users, ...stored.users]) await inviteUser(c, roomId, userId, content)
-  for (const invite of stored.invites) {
-    const draft = {
-      type: 'm.room.third_party_invite',
-      sender,
-      state_key: invite.token,
-      content: invite.content,
-    }
-    await writeToRoom(c.env, roomId, (room) => room.sendEvent({ draft }))
+  for (const target of found.users) await inviteUser(c.env, { roomId, sender, target, content })
+  for (const unknown of found.unknown) {
+    await inviteAddress(c.env, { roomId, sender, details, content }, unknown)
   }
 }
 

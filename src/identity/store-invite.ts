@@ -14,7 +14,7 @@ import type { ThirdPartyIdentifier } from './third-party-identifier.ts'
 /** What an identity server may tell the invited of room and sender: the optional fields of the request. */
 export type InviteDetails = Readonly<Record<string, string>>
 
-export interface InviteToStore {
+interface InviteToStore {
   readonly identifier: ThirdPartyIdentifier
   readonly roomId: RoomId
   readonly sender: UserId

@@ -2,7 +2,7 @@
 // Specification: client-server API, "Creation" (POST /createRoom).
 
 import { MatrixError } from '../errors.ts'
-import type { InviteDetails, StoredInvite } from '../identity/store-invite.ts'
+import type { InviteDetails } from '../identity/store-invite.ts'
 import type { Event, RoomAlias, RoomId, UserId } from '../matrix/event.ts'
 import { authorise } from '../matrix/event-auth/authorise.ts'
 import { parseEvent } from '../matrix/event-format.ts'
@@ -16,7 +16,7 @@ import { eventStatus } from './events.ts'
 import { checkClientContent } from './client-content.ts'
 import { registerLocalUser } from './fan-out.ts'
 import { markPublished } from './publish.ts'
-import { appendDraft } from './send-event.ts'
+import { appendDraft, draftedEvent } from './send-event.ts'
 import { thirdPartyInviteDetails } from './store-third-party-invite.ts'
 
 export type Preset = 'private_chat' | 'trusted_private_chat' | 'public_chat'
@@ -38,8 +38,8 @@ export interface CreateRoomRequest {
   readonly invite: readonly { readonly userId: UserId; readonly profile: JsonObject }[]
   /** Users of other servers who are going to be invited. */
   readonly remoteInvites?: readonly UserId[]
-  /** Invites of addresses that an identity server keeps. */
-  readonly thirdPartyInvites?: readonly StoredInvite[]
+  /** Whether addresses of nobody known are going to be invited. */
+  readonly invitesAddresses?: boolean
   readonly isDirect: boolean
   /** Whether the room is in the published room directory from the start. */
   readonly published: boolean
@@ -49,51 +49,48 @@ export interface CreateRoomRequest {
 
 /**
  * Makes the room. M_ROOM_IN_USE when this object already holds one, M_INVALID_ROOM_STATE (400) when the requested
- * state cannot be set by the creator; nothing is written then.
+ * state cannot be set by the creator; nothing is written then. Answers what identity servers may say of a room into which addresses
+ * are going to be invited.
  *
  * A policy server has a say once a user of it has joined. Nobody but the creator has here, so that none is to be asked: but for this
  * server where it is named itself, which is no policy server and lets nothing be said after that.
  */
-export function createRoom(room: RoomContext, signer: Signer, request: CreateRoomRequest): void {
+export function createRoom(room: RoomContext, signer: Signer, request: CreateRoomRequest): InviteDetails {
   if (findIdentity(room)) throw new MatrixError('M_ROOM_IN_USE', 400, 'The room already exists')
   const rules = roomVersion(request.roomVersion)
   if (!rules) throw new MatrixError('M_UNSUPPORTED_ROOM_VERSION', 400, 'The room version is not supported')
-  transact(room, () => {
+  return transact(room, () => {
     adoptIdentity(room, { roomId: request.roomId, rules })
     if (request.published) markPublished(room, true)
     for (const { userId, shard } of request.localUsers) registerLocalUser(room, userId, shard)
     appendCreate(room, signer, request, rules)
     for (const draft of drafts(request, rules)) append(room, signer, draft)
+    // Nobody gets mail of a room that cannot be made.
+    return request.invitesAddresses ? invitable(room, signer, request) : {}
   })
 }
 
-/**
- * Whether the room can be made, with an invite of an address besides, and what an identity server is to know of it. Throws what
- * `createRoom` would. Nothing is written.
- */
-export function rehearseRoom(room: RoomContext, signer: Signer, request: CreateRoomRequest): InviteDetails {
+/** What identity servers are to know of the room. Throws where the creator could invite no address into it. */
+function invitable(room: RoomContext, signer: Signer, { creator }: CreateRoomRequest): InviteDetails {
   const content = { display_name: '', key_validity_url: '', public_key: '' }
-  const rolledBack = new Error('the room was made only to see whether it can be')
-  let details: InviteDetails = {}
-  try {
-    transact(room, () => {
-      createRoom(room, signer, { ...request, thirdPartyInvites: [{ token: 'rehearsal', content }] })
-      details = thirdPartyInviteDetails(room, request.creator)
-      throw rolledBack
-    })
-  } catch (error) {
-    if (error !== rolledBack) throw error
-  }
-  return details
+  const draft = { type: 'm.room.third_party_invite', sender: creator, state_key: 'rehearsal', content }
+  return settable(draft, () => {
+    draftedEvent(room, signer, draft)
+    return thirdPartyInviteDetails(room, creator)
+  })
 }
 
 function append(room: RoomContext, signer: Signer, draft: EventDraft): void {
   checkClientContent(room, draft)
+  settable(draft, () => appendDraft(room, signer, draft))
+}
+
+function settable<R>({ type }: EventDraft, set: () => R): R {
   try {
-    appendDraft(room, signer, draft)
+    return set()
   } catch (error) {
     if (!(error instanceof MatrixError) || error.errcode !== 'M_FORBIDDEN') throw error
-    throw new MatrixError('M_INVALID_ROOM_STATE', 400, `${draft.type} cannot be set: ${error.message}`)
+    throw new MatrixError('M_INVALID_ROOM_STATE', 400, `${type} cannot be set: ${error.message}`)
   }
 }
 
@@ -165,14 +162,6 @@ function drafts(request: CreateRoomRequest, rules: RoomVersionRules): EventDraft
         'm.room.member',
         { ...profile, membership: 'invite', ...(request.isDirect ? { is_direct: true } : {}) },
         userId,
-      ),
-    ),
-    ...(request.thirdPartyInvites ?? []).map(({ token, content }) =>
-      state(
-        'm.room.third_party_invite',
-        // For the member event that each becomes: nothing else remembers what room it was made for.
-        { ...content, ...(request.isDirect ? { is_direct: true } : {}) },
-        token,
       ),
     ),
   ]

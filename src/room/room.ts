@@ -14,7 +14,7 @@ import { onAlarm } from './alarm.ts'
 import type { EventDraft } from './build-event.ts'
 import type { Viewer } from './client-event.ts'
 import { ensureSigner, findIdentity, openRoom, type RoomContext } from './context.ts'
-import { createRoom, type CreateRoomRequest, rehearseRoom } from './create-room.ts'
+import { createRoom, type CreateRoomRequest } from './create-room.ts'
 import { registerLocalUser, tellHubs } from './fan-out.ts'
 import { type AcrossGap, receiveAcrossGap } from './across-gap.ts'
 import { backFill, receiveHistory } from './back-fill.ts'
@@ -120,13 +120,10 @@ export class Room extends DurableObject<Env> {
     return onAlarm(this.#room)
   }
 
-  async createRoom(request: CreateRoomRequest): Promise<void> {
-    createRoom(this.#room, await ensureSigner(this.#room), request)
+  async createRoom(request: CreateRoomRequest): Promise<InviteDetails> {
+    const details = createRoom(this.#room, await ensureSigner(this.#room), request)
     await Promise.all([tellHubs(this.#room), tellIndex(this.#room)])
-  }
-
-  async rehearseRoom(request: CreateRoomRequest): Promise<InviteDetails> {
-    return rehearseRoom(this.#room, await ensureSigner(this.#room), request)
+    return details
   }
 
   thirdPartyInviteDetails(sender: UserId): InviteDetails {

@@ -446,8 +446,6 @@ describe('creating a room with invites by e-mail', () => {
   const failing: [string, Reply, number, string][] = [
     ['/hash_details', failure(403, 'M_TERMS_NOT_SIGNED'), 403, 'M_TERMS_NOT_SIGNED'],
     ['/lookup', failure(401, 'M_UNAUTHORIZED'), 401, 'M_UNAUTHORIZED'],
-    ['/store-invite', failure(403, 'M_TERMS_NOT_SIGNED'), 403, 'M_TERMS_NOT_SIGNED'],
-    ['/store-invite', { status: 500 }, 502, 'M_UNKNOWN'],
   ]
   test.each(failing)('makes nothing where %s answers %j', async (path, reply, status, errcode) => {
     const before = await joinedRooms()
@@ -455,6 +453,39 @@ describe('creating a room with invites by e-mail', () => {
     expect(await create({ room_alias_name: 'free' })).toEqual(refusal(status, errcode))
     expect(await joinedRooms()).toEqual(before)
     expect(await alice.aliasTarget(`#free:${server.serverName}`)).toEqual(refusal(404, 'M_NOT_FOUND'))
+  })
+
+  test('has made it before anybody is told of it', async () => {
+    const status: Promise<number>[] = []
+    identity.route('/store-invite', (_, response, text) => {
+      const { room_id: roomId } = JSON.parse(text) as { room_id: string }
+      const made = alice.inRoom('GET', roomId, 'state').then((answer) => answer.status)
+      status.push(made)
+      void made.finally(() => response.writeHead(500).end('{}'))
+    })
+    expect(await create({})).toEqual(refusal(502, 'M_UNKNOWN'))
+    expect(await Promise.all(status)).toEqual([200])
+  })
+
+  test('invites all others where one cannot be, and says so', async () => {
+    const [failing, dora] = ['frank@example.org', 'dora@example.org']
+    identity.replies.set('/store-invite', ({ body }) =>
+      body['address'] === failing ? failure(403, 'M_TERMS_NOT_SIGNED') : undefined,
+    )
+    const addresses = [failing, carol.address, dora].map((address) => byEmail({ address }))
+    const answer = await create({
+      room_alias_name: 'partly',
+      invite: [bob.userId],
+      invite_3pid: addresses,
+    })
+    expect(answer).toEqual(refusal(403, 'M_TERMS_NOT_SIGNED'))
+    const [roomId] = identity.stored.map(({ room_id: id }) => id as string)
+    expect(identity.stored.map(({ address }) => address as string).toSorted()).toEqual([carol.address, dora])
+    // Whoever was told of the room finds it.
+    const tokens = identity.stored.map(({ token }) => token as string).toSorted()
+    const invited = await invitedAddresses(roomId ?? '')
+    expect(invited.map(([token]) => token).toSorted()).toEqual(tokens)
+    expect((await bob.join(`#partly:${server.serverName}`)).body).toEqual({ room_id: roomId })
   })
 
   const impossible: [string, JsonObject, string][] = [
@@ -468,9 +499,22 @@ describe('creating a room with invites by e-mail', () => {
       { room_version: '11', power_level_content_override: { invite: 101 } },
       'M_INVALID_ROOM_STATE',
     ],
+    [
+      'in which the policy server is one that is none',
+      {
+        initial_state: [
+          {
+            type: 'm.room.policy',
+            content: { via: 'SERVER', public_keys: { ed25519: 'A'.repeat(43) } },
+          },
+        ],
+      },
+      'M_INVALID_ROOM_STATE',
+    ],
   ]
   test.each(impossible)('writes to nobody about a room %s', async (_, options, errcode) => {
-    expect(await create(options)).toEqual(refusal(400, errcode))
+    const request = JSON.parse(JSON.stringify(options).replace('SERVER', server.serverName)) as JsonObject
+    expect(await create(request)).toEqual(refusal(400, errcode))
     expect(paths()).toEqual(['/hash_details', '/lookup'])
   })
 
