@@ -4,7 +4,9 @@ import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { JsonObject } from '../../src/matrix/json.ts'
+import type { JsonObject, JsonValue } from '../../src/matrix/json.ts'
+import { documentsAreHere } from '../contract/documents.ts'
+import { record } from '../contract/recorder.ts'
 
 /** A request as it came. */
 interface AppserviceRequest {
@@ -21,7 +23,7 @@ interface AppserviceRequest {
 
 interface AppserviceReply {
   readonly status: number
-  readonly body?: JsonObject
+  readonly body?: JsonValue
 }
 
 /** A transaction as it came, accepted or not. */
@@ -33,18 +35,20 @@ interface ReceivedTransaction {
   readonly ephemeral: JsonObject[]
 }
 
+type Told = Omit<AppserviceRequest, 'status'>
+
 type Reply = (
-  request: Omit<AppserviceRequest, 'status'>,
+  request: Told,
 ) => AppserviceReply | 'hang' | 'drop' | undefined | Promise<AppserviceReply | 'hang' | 'drop' | undefined>
 
 const transactionPath = /^(?:\/_matrix\/app\/v1)?\/transactions\/([^/]+)$/
 
 export type TestAppservice = Awaited<ReturnType<typeof startAppservice>>
 
-/** Starts one. Its tokens are `as token of <id>` and `hs token of <id>`. */
+/** Starts one. Its tokens are `as_token_of_<id>` and `hs_token_of_<id>`. */
 export async function startAppservice(id = 'bridge') {
   const requests: AppserviceRequest[] = []
-  const tokens = { asToken: `as token of ${id}`, hsToken: `hs token of ${id}` }
+  const tokens = { asToken: `as_token_of_${id}`, hsToken: `hs_token_of_${id}` }
   const appservice = {
     id,
     ...tokens,
@@ -116,6 +120,7 @@ export async function startAppservice(id = 'bridge') {
       request.socket.destroy()
       return
     }
+    if (documentsAreHere) watch(told, request.url ?? '/', reply.status)
     response.writeHead(reply.status, { 'Content-Type': 'application/json' })
     response.end(JSON.stringify(reply.body ?? {}))
   })
@@ -125,9 +130,24 @@ export async function startAppservice(id = 'bridge') {
   return appservice
 }
 
+// What servers of ours ask application services must be as the documents have it.
+function watch({ method, text, headers }: Told, target: string, status: number): void {
+  record({
+    method,
+    target,
+    requestHeaders: new Headers({ 'Content-Type': headers['content-type'] ?? '' }),
+    requestBody: text,
+    status,
+    headers: new Headers({ 'Content-Type': 'application/json' }),
+    body: undefined,
+    askedByUs: true,
+    answeredByUs: false,
+  })
+}
+
 const forbidden: AppserviceReply = { status: 403, body: { errcode: 'M_FORBIDDEN' } }
 
-function usual({ method, path }: Omit<AppserviceRequest, 'status'>): AppserviceReply {
+function usual({ method, path }: Told): AppserviceReply {
   if (method === 'PUT' && path.startsWith('/_matrix/app/v1/transactions/')) return { status: 200 }
   if (method === 'POST' && path === '/_matrix/app/v1/ping') return { status: 200 }
   return { status: 404, body: { errcode: 'M_NOT_FOUND' } }
