@@ -1,10 +1,10 @@
 // A room's part of sliding sync from the newest events in the Hub's memory, without asking the room.
 
-import type { EventNews } from '../hub/room-news.ts'
+import { memberToAsk, type SeenNews } from '../hub/seen-news.ts'
 import type { SlidingRoom } from '../hub/sliding-sync-room.ts'
 import { stringProperty, type JsonObject } from '../matrix/json.ts'
 import { loadsMembersLazily, type RequiredState, stateMatch } from '../matrix/required-state.ts'
-import { withViewer } from './sync-news.ts'
+import { sendersMember, withViewer } from './sync-news.ts'
 
 export interface NewsView {
   readonly userId: string
@@ -27,6 +27,8 @@ export function slidingNews(view: NewsView, { part }: SlidingRoom): string | und
   const shown = news.filter(({ event, sender }) => 'state_key' in event || !view.ignored.includes(sender))
   if (shown.length > part.timelineLimit) return undefined
   if (shown.length === 0) return ''
+  const lazy = loadsMembersLazily(view.required)
+  if (lazy && shown.some(({ senderMember }) => senderMember === memberToAsk)) return undefined
   const state = requiredState(view, shown)
   const live = liveAfter === undefined ? 0 : shown.filter(({ to }) => to > liveAfter).length
   return [
@@ -38,14 +40,14 @@ export function slidingNews(view: NewsView, { part }: SlidingRoom): string | und
   ].join()
 }
 
-function requiredState(view: NewsView, news: readonly EventNews[]): JsonObject[] {
+function requiredState(view: NewsView, news: readonly SeenNews[]): JsonObject[] {
   const { required } = view
   const wanted = stateMatch(required)
   const slots = new Map<string, JsonObject>()
   const note = (event: JsonObject) => slots.set(JSON.stringify([event['type'], event['state_key']]), event)
   for (const item of news) {
-    const { event, senderMember } = item
-    if (senderMember && loadsMembersLazily(required)) note(senderMember)
+    const { event } = item
+    if (loadsMembersLazily(required)) sendersMember(item).forEach(note)
     const key = stringProperty(event, 'state_key')
     if (key !== undefined && wanted(stringProperty(event, 'type') ?? '', key)) note(withViewer(view, item))
   }

@@ -1,7 +1,7 @@
 // A room's part of /sync from the newest events in the Hub's memory, without asking the room.
 
 import type { JoinedRoom, SyncPlan } from '../hub/sync.ts'
-import type { EventNews } from '../hub/room-news.ts'
+import { memberToAsk, type SeenNews } from '../hub/seen-news.ts'
 import { compileEventFilter, projectFields } from '../matrix/filter-match.ts'
 import { eventLimit, syncTimelineBounds } from '../matrix/filter.ts'
 import { objectProperty, type JsonObject } from '../matrix/json.ts'
@@ -27,6 +27,7 @@ export function renderNews(view: SyncView, plan: SyncPlan, room: JoinedRoom): st
   const render = (event: JsonObject) =>
     JSON.stringify(filter.event_fields ? projectFields(event, filter.event_fields) : event)
   const state = stateEvents(view, room.news, shown, roomId)
+  if (!state) return undefined
   if (shown.length === 0 && state.length === 0) return ''
   const timeline = shown.map((news) => render(withViewer(view, news)))
   return [
@@ -47,10 +48,10 @@ function facts(event: JsonObject, sender: string) {
 // State of the range that the timeline does not carry, and the members of its senders where they are loaded lazily.
 function stateEvents(
   view: SyncView,
-  news: readonly EventNews[],
-  shown: readonly EventNews[],
+  news: readonly SeenNews[],
+  shown: readonly SeenNews[],
   roomId: string,
-): JsonObject[] {
+): JsonObject[] | undefined {
   const { filter, stateSection } = view
   const matches = compileEventFilter(filter.room?.state)
   const missing = news
@@ -61,23 +62,36 @@ function stateEvents(
     missing.map((event) => [JSON.stringify([event['type'], event['state_key']]), event]),
   )
   const lazy = filter.room?.state?.lazy_load_members ?? false
-  const members = lazy ? shown.flatMap(({ senderMember }) => (senderMember ? [senderMember] : [])) : []
+  if (lazy && shown.some(({ senderMember }) => senderMember === memberToAsk)) return undefined
+  const members = lazy ? shown.flatMap(sendersMember) : []
   const bySender = new Map(members.map((member) => [member['state_key'], member]))
   return [...lastOfSlot.values(), ...bySender.values()]
+}
+
+/** The member event of the sender, where there is one. */
+export function sendersMember({ senderMember }: SeenNews): JsonObject[] {
+  if (senderMember === undefined || senderMember === memberToAsk) return []
+  return [
+    { ...senderMember, unsigned: { ...objectProperty(senderMember, 'unsigned'), age: ageOf(senderMember) } },
+  ]
+}
+
+function ageOf(event: JsonObject): number {
+  const sent = event['origin_server_ts']
+  return typeof sent === 'number' ? Math.max(0, Date.now() - sent) : 0
 }
 
 /** The event of news as one of the room's members gets it, on one of their devices. */
 export function withViewer(
   { userId, deviceId }: Pick<SyncView, 'userId' | 'deviceId'>,
-  { event, sender, transaction, delayId }: EventNews,
+  { event, sender, transaction, delayId }: SeenNews,
 ): JsonObject {
-  const sent = event['origin_server_ts']
   const own = transaction?.userId === userId && transaction.deviceId === deviceId
   return {
     ...event,
     unsigned: {
       ...objectProperty(event, 'unsigned'),
-      age: typeof sent === 'number' ? Math.max(0, Date.now() - sent) : 0,
+      age: ageOf(event),
       // Only a room's members get its news this way.
       membership: 'join',
       ...(own ? { transaction_id: transaction.txnId } : {}),

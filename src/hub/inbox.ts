@@ -8,6 +8,7 @@ import { bumpStampFrom } from './bump-stamp.ts'
 import { nextPosition, transact, type HubContext } from './context.ts'
 import { findRoom, internRoom, internUser } from './interned.ts'
 import { joinedMembers, forgetMembers } from './members.ts'
+import { earlierMemberships } from './membership-history.ts'
 import { nobodyNotified, notified } from './notify.ts'
 import { applyOtherMembers, type OtherMember, renameOtherMembers } from './other-members.ts'
 import { queueNews, startPushes } from './pushes.ts'
@@ -233,11 +234,11 @@ function applyMembership(
     return
   }
   hub.sql.exec(
-    `INSERT INTO user_room (uid, rid, membership, log_pos, room_pos, display_name, stripped, by_other)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    `INSERT INTO user_room (uid, rid, membership, log_pos, room_pos, display_name, stripped, by_other, earlier)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (uid, rid) DO UPDATE SET membership = excluded.membership, log_pos = excluded.log_pos,
        room_pos = excluded.room_pos, display_name = excluded.display_name, stripped = excluded.stripped,
-       by_other = excluded.by_other, forgotten = 0`,
+       by_other = excluded.by_other, forgotten = 0, earlier = excluded.earlier`,
     uid,
     rid,
     change.next ?? 'leave',
@@ -246,6 +247,7 @@ function applyMembership(
     change.displayName ?? null,
     change.stripped ? JSON.stringify(change.stripped) : null,
     news.sender === change.userId ? 0 : 1,
+    earlierMemberships(hub, uid, rid, change),
   )
 }
 

@@ -208,7 +208,7 @@ export function queueNews(
 
 /** An event as a gateway is told of it. */
 function pushedEvent(roomId: RoomId, { eventId, event, senderMember, push }: PushNews): PushedEvent {
-  const displayName = stringProperty(objectProperty(senderMember, 'content'), 'displayname')
+  const displayName = stringProperty(objectProperty(senderMember?.event, 'content'), 'displayname')
   const { roomName, roomAlias } = push
   return {
     eventId,

@@ -16,7 +16,7 @@ export function rememberNews(hub: HubContext, rid: number, news: EventNews): voi
   caches.set(hub, cache)
   const known = cache.get(rid) ?? []
   cache.delete(rid)
-  if (JSON.stringify(news.event).length > largestEvent) return
+  if (JSON.stringify([news.event, news.senderMember]).length > largestEvent) return
   // A gap in the positions makes everything before it useless.
   const continued = known.at(-1)?.to === news.from ? known.slice(1 - newsPerRoom) : []
   cache.set(rid, [...continued, news])

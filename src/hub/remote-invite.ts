@@ -84,7 +84,7 @@ function inviteNews({ membership, userId, eventId, stripped = [] }: RemoteMember
     eventId,
     event,
     sender,
-    ...(senderMember ? { senderMember } : {}),
+    ...(senderMember ? { senderMember: { event: senderMember, standing: 'unknown' as const } } : {}),
     to: 0,
     memberships: [{ userId, prev: present ?? null, next: membership }],
     // Nobody tells how many are in the room and what they may do; the rule for invites does not ask.
@@ -128,7 +128,8 @@ function write(
   hub.sql.exec(
     `INSERT INTO user_room (uid, rid, membership, log_pos, room_pos, stripped) VALUES (?, ?, ?, ?, ?, ?)
      ON CONFLICT (uid, rid) DO UPDATE SET membership = excluded.membership, log_pos = excluded.log_pos,
-       room_pos = excluded.room_pos, display_name = NULL, stripped = excluded.stripped, forgotten = 0`,
+       room_pos = excluded.room_pos, display_name = NULL, stripped = excluded.stripped, forgotten = 0,
+       earlier = NULL`,
     uid,
     rid,
     membership,

@@ -46,8 +46,8 @@ export interface EventNews {
   readonly resolved: boolean
   /** Whether clients are not shown the event: it is told for what it changed alone. */
   readonly hidden?: boolean
-  /** The sender's member event as clients see it, for those who load members lazily. */
-  readonly senderMember?: JsonObject
+  /** The sender's member event, for those who load members lazily. */
+  readonly senderMember?: SenderMember
   /** The root of the thread that the event is in, if it is in one. */
   readonly thread?: string
   readonly memberships: readonly MembershipNews[]
@@ -56,6 +56,17 @@ export interface EventNews {
   /** Those who stay and are called otherwise by this event. */
   readonly renamed?: readonly OtherMember[]
   readonly push: PushFacts
+}
+
+/** A member event that goes with an event of its user. */
+export interface SenderMember {
+  /** As /sync gives it to those who may see all that it replaced, but for their membership. */
+  readonly event: JsonObject
+  /**
+   * Where it stands among the memberships of whoever reads it: at a position, and whether those who were not there may see what it
+   * replaced; `unknown` to everybody, as what came along with a join; or to be `asked` of the room.
+   */
+  readonly standing: { readonly at: number; readonly open: boolean } | 'unknown' | 'asked'
 }
 
 /** A change of a local user's member event in the room's current state. */

@@ -384,4 +384,11 @@ export const hubMigrations: readonly DurableMigration[] = [
       ) WITHOUT ROWID;
     `,
   },
+  {
+    id: '0018-earlier-memberships',
+    sql: `
+      -- What the user was before, as JSON: membership-history.ts. Null where nobody has noted it.
+      ALTER TABLE user_room ADD COLUMN earlier TEXT;
+    `,
+  },
 ]

@@ -7,7 +7,7 @@ import type { RequiredState } from '../matrix/required-state.ts'
 import { lastBump } from './bump-stamp.ts'
 import type { HubContext } from './context.ts'
 import { roomIdOf } from './interned.ts'
-import type { EventNews } from './room-news.ts'
+import type { SeenNews } from './seen-news.ts'
 import type { SentRoom } from './sliding-sync-connection.ts'
 import type { SlidingSyncRequest } from './sliding-sync-request.ts'
 import { strippedStateOf, type UserRoom, type WantedRoom } from './sliding-sync-rooms.ts'
@@ -51,7 +51,7 @@ export interface RoomPart {
   /** What state the client was given up to now, where that is not the same. */
   readonly given?: readonly RequiredState[]
   /** The events of the range, where memory holds all of them and none needs the room's own answer. */
-  readonly news?: readonly EventNews[]
+  readonly news?: readonly SeenNews[]
 }
 
 export interface RoomScope {
@@ -134,7 +134,7 @@ function joinedUpdate(
     return room.isDm === sent.isDm ? undefined : update(scope, wanted, sent, { kept: sent, telling: true })
   }
   const range = isNews ? window : quietRange(scope, room)
-  const news = isNews && !expand && !more ? simpleNews(hub, room.rid, range.from, range.to) : undefined
+  const news = isNews && !expand && !more ? simpleNews(hub, scope.uid, room.rid, range) : undefined
   const gap = isNews && isLongerThan(scope, room.rid, since, wanted.timelineLimit)
   return update(scope, wanted, gap ? undefined : sent, {
     part: {

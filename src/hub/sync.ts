@@ -18,7 +18,7 @@ import { keyCounts, type KeyCounts } from './one-time-keys.ts'
 import { presenceSince, type PresenceEvent } from './presence.ts'
 import { receiptsIn, receiptsSince } from './receipts.ts'
 import { recentNews } from './recent-news.ts'
-import type { EventNews } from './room-news.ts'
+import { seenNews, type SeenNews } from './seen-news.ts'
 import { shownInvites } from './shown-invites.ts'
 import { changedRooms, positionOfRoom, type RoomChange } from './sync-rooms.ts'
 import type { SyncPosition, SyncRequest } from './sync-request.ts'
@@ -51,7 +51,7 @@ export interface JoinedRoom {
   readonly from?: number
   readonly to: number
   /** The events of the range, where memory holds all of them and none needs the room's own answer. */
-  readonly news?: readonly EventNews[]
+  readonly news?: readonly SeenNews[]
   readonly typing?: readonly string[]
   readonly receipts?: JsonObject
   readonly accountData: readonly AccountData[]
@@ -185,7 +185,7 @@ function joinedRooms(scope: Scope, changes: readonly RoomChange[]): JoinedRoom[]
   return [...joined, ...others].map((change) => {
     const { rid, from, to } = change
     const fresh = from === undefined
-    const news = fresh || request.fullState ? undefined : simpleNews(hub, rid, from, to)
+    const news = fresh || request.fullState ? undefined : simpleNews(hub, uid, rid, { from, to })
     const roomReceipts = receipts && !fresh ? receipts.get(rid) : receiptsIn(hub, request.userId, rid)
     const users = typing.get(rid)
     return {
@@ -255,11 +255,16 @@ function liveEnd(hub: HubContext, rid: number, upTo: number): number {
  * The events of a range, where memory holds all of them and they say all there is to say: memberships change summaries and
  * lazily loaded members, and resolved state comes from the room alone.
  */
-export function simpleNews(hub: HubContext, rid: number, from: number, to: number): EventNews[] | undefined {
+export function simpleNews(
+  hub: HubContext,
+  uid: number,
+  rid: number,
+  { from, to }: { readonly from: number; readonly to: number },
+): SeenNews[] | undefined {
   if (from === to) return []
   const news = recentNews(hub, rid, from, to)
   const simple = news?.every(({ resolved, event }) => !resolved && event['type'] !== 'm.room.member')
-  return simple ? news : undefined
+  return simple ? news?.map((item) => seenNews(hub, uid, rid, item)) : undefined
 }
 
 function leftRooms({ hub }: Scope, changes: readonly RoomChange[]): LeftRoom[] {

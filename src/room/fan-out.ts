@@ -6,7 +6,7 @@ import { hubStub } from '../env.ts'
 import type { EventNews, MembershipNews, PushFacts } from '../hub/room-news.ts'
 import { errorMessage, log } from '../log.ts'
 import type { UserId } from '../matrix/event.ts'
-import { isJsonObject, objectProperty, stringProperty, type JsonObject } from '../matrix/json.ts'
+import { isJsonObject, objectProperty, stringProperty } from '../matrix/json.ts'
 import { notificationLevel, powerLevelsContent, userPowerLevel } from '../matrix/power-levels.ts'
 import { delayIdOf, syncEvent, transactionOf } from './client-event.ts'
 import { identity, type RoomContext } from './context.ts'
@@ -18,7 +18,8 @@ import { membersBefore } from './members-before.ts'
 import { othersOf } from './others-of-shard.ts'
 import { acknowledge, armAlarm, soonMs, toldUpTo } from './outbox.ts'
 import { changesFacts, roomFacts } from './room-facts.ts'
-import { eventInState, stateLookup } from './state-at.ts'
+import { senderMember } from './sender-member.ts'
+import { stateLookup } from './state-at.ts'
 import { strippedState } from './stripped-state.ts'
 import { mainTimeline, threadOf } from './thread-of.ts'
 
@@ -137,7 +138,7 @@ function eventNews(room: RoomContext, stored: StoredEvent, shard: number): Event
     stored.slot === null && !resolved ? [] : membershipChanges(room, firstPositionOf(room, stored), eid)
   const transaction = transactionOf(stored)
   const delayId = delayIdOf(stored)
-  const senderMember = memberEvent(room, stored, event.sender)
+  const member = senderMember(room, stored)
   return {
     from: eid - 1,
     to: eid,
@@ -150,7 +151,7 @@ function eventNews(room: RoomContext, stored: StoredEvent, shard: number): Event
     ...(delayId === undefined ? {} : { delayId }),
     resolved: resolved || isHidden(event),
     ...(isHidden(event) ? { hidden: true } : {}),
-    ...(senderMember ? { senderMember } : {}),
+    ...(member ? { senderMember: member } : {}),
     ...threadNews(room, stored),
     memberships: changes
       .filter((change) => isOfShard(room, change.userId, shard))
@@ -189,19 +190,6 @@ function isOfShard(room: RoomContext, userId: string, shard: number): boolean {
     room.sql.exec('SELECT 1 FROM local_users WHERE user_id = ? AND shard = ?', userId, shard).toArray()
       .length > 0
   )
-}
-
-function memberEvent(room: RoomContext, stored: StoredEvent, userId: UserId): JsonObject | undefined {
-  const member = eventInState(room, stored.stateBefore, 'm.room.member', userId)
-  if (!member) return undefined
-  return {
-    type: member.type,
-    state_key: userId,
-    event_id: member.event_id,
-    sender: member.sender,
-    origin_server_ts: member.origin_server_ts,
-    content: member.content,
-  }
 }
 
 function membershipNews(room: RoomContext, stored: StoredEvent, change: MembershipChange): MembershipNews {

@@ -181,6 +181,72 @@ describe('MSC4115: unsigned.membership is what the reader was just after the eve
   const filter = (parts: JsonObject) => encodeURIComponent(JSON.stringify({ room: parts }))
 })
 
+describe('MSC4115: lazily loaded members that a server has in memory are those of other endpoints', () => {
+  const visibility = (history_visibility: string) => ({
+    type: 'm.room.history_visibility',
+    content: { history_visibility },
+  })
+  const lazy = encodeURIComponent(JSON.stringify({ room: { state: { lazy_load_members: true } } }))
+  const request: JsonObject = {
+    lists: {
+      all: { range: [0, 9], timeline_limit: 10, required_state: { lazy_members: true, include: [] } },
+    },
+  }
+  const deployed: JsonObject = {
+    conn_id: 'deployed',
+    lists: { all: { ranges: [[0, 9]], timeline_limit: 10, required_state: [['m.room.member', '$LAZY']] } },
+  }
+  const deployedPath = 'unstable/org.matrix.simplified_msc3575/sync'
+  // What is said now is told apart from what was said then by the time alone.
+  const ageless = (event: JsonObject | undefined) => ({
+    ...event,
+    unsigned: { ...unsigned(event), age: 'some' },
+  })
+
+  it.each(['shared', 'joined', 'invited', 'world_readable'])('in a room with %s history', async (setting) => {
+    const sender = await newClient(server, `sender-${setting}`)
+    const roomId = await sender.createRoom({
+      preset: 'public_chat',
+      initial_state: [visibility(setting)],
+    })
+    const rename = (displayname: string) =>
+      sender.done('PUT', `/profile/${encodeURIComponent(sender.userId)}/displayname`, { displayname })
+    await rename('Changed once')
+    const viewers: RoomClient[] = []
+    for (const membership of ['invite', 'join', 'rejoin', 'never']) {
+      const viewer = await newClient(server, `${membership}-${setting}`)
+      viewers.push(viewer)
+      if (membership === 'invite') await sender.act('invite', roomId, viewer.userId)
+      if (membership === 'join' || membership === 'rejoin') await viewer.join(roomId)
+      if (membership === 'rejoin') await viewer.leave(roomId)
+    }
+    await rename('Changed twice')
+    for (const viewer of viewers) await viewer.join(roomId)
+    const member = async (viewer: RoomClient) =>
+      (await viewer.inRoom('GET', roomId, `state/m.room.member/${sender.userId}?format=event`)).body
+    const was: JsonValue[] = []
+    for (const viewer of [sender, ...viewers]) {
+      const since = textOf(await viewer.done('GET', '/sync'), 'next_batch')
+      const at = async (path: string, body: JsonObject) =>
+        textOf((await answer(viewer, 'POST', path, body)) as JsonObject, 'pos')
+      const [pos, old] = [await at('v4/sync', request), await at(deployedPath, deployed)]
+      await sender.send(roomId, { msgtype: 'm.text', body: 'lazily' })
+      const expected = await member(viewer)
+      was.push(unsigned(expected)['membership'] ?? null)
+      for (const synced of [
+        await answer(viewer, 'GET', `v3/sync?since=${since}&filter=${lazy}`),
+        await answer(viewer, 'GET', `v3/sync?since=${since}&filter=${lazy}&use_state_after=true`),
+        await answer(viewer, 'POST', 'v4/sync', { ...request, pos }),
+        await answer(viewer, 'POST', `${deployedPath}?pos=${old}`, deployed),
+      ]) {
+        const told = eventsIn(synced).filter(({ event_id: id }) => id === expected['event_id'])
+        expect(told.map(ageless)).toEqual([{ ...ageless(expected), room_id: undefined }])
+      }
+    }
+    expect(was).toEqual(['join', 'invite', 'join', 'leave', 'leave'])
+  })
+})
+
 it('MSC4115: what happened on another branch of the room does not count', async () => {
   const carol = await newClient(server, 'carol')
   const roomId = await alice.createRoom({ preset: 'public_chat', room_version: '10' })
