@@ -1,4 +1,5 @@
-// What happens in rooms beside their events reaches the users of every Hub shard: receipts and typing.
+// Users on other Hub shards are to each other as those on one: what happens in rooms beside their events, receipts and typing,
+// reaches all shards, and what each knows is put together.
 
 import { config } from '../config.ts'
 import { type Env, hubStub } from '../env.ts'
@@ -13,6 +14,15 @@ export async function tellOtherShards(
   own: number,
   tell: (hub: DurableObjectStub<Hub>) => Promise<void>,
 ): Promise<void> {
-  const shards = Array.from({ length: config(env).hubShards }, (_, shard) => shard)
-  await Promise.all(shards.filter((shard) => shard !== own).map((shard) => tell(hubStub(env, shard))))
+  const others = shards(env).filter((shard) => shard !== own)
+  await Promise.all(others.map((shard) => tell(hubStub(env, shard))))
+}
+
+/** What every Hub shard answers. */
+export async function askShards<T>(env: Env, ask: (hub: DurableObjectStub<Hub>) => Promise<T>): Promise<T[]> {
+  return await Promise.all(shards(env).map((shard) => ask(hubStub(env, shard))))
+}
+
+function shards(env: Env): number[] {
+  return Array.from({ length: config(env).hubShards }, (_, shard) => shard)
 }

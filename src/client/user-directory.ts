@@ -3,11 +3,13 @@
 
 import * as v from 'valibot'
 import { hubStub, type Env } from '../env.ts'
+import type { FoundOther, OthersSearch } from '../hub/search-others.ts'
 import type { App } from '../http/app-type.ts'
 import { jsonBody } from '../http/json-body.ts'
 import { rateLimit } from '../http/rate-limit.ts'
 import { requireSession, type Session } from '../http/session.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
+import { askShards } from './other-shards.ts'
 import { findOpenRooms, findUsersByTerm, type FoundUser } from '../storage/user-directory.ts'
 
 const defaultLimit = 10
@@ -55,15 +57,44 @@ async function search(
   ])
   const local = await searchLocal(env, session, term, limit, { own, open })
   const left = limit - local.found.length
-  const others = await hubStub(env, session.shard).searchOthers(session.userId, {
-    term,
-    openRooms: open,
-    limit: left + 1,
-  })
+  const others = await searchElsewhere(env, session, { term, openRooms: open, limit: left + 1 })
   return {
     found: [...local.found, ...others.slice(0, left)],
     more: local.more || others.length > left,
   }
+}
+
+/**
+ * Users of other servers. A shard knows those in rooms with users of its own: only the searcher's has the rooms that these are in, and
+ * each may have rooms that are open to all.
+ */
+async function searchElsewhere(
+  env: Env,
+  { userId }: Session,
+  request: OthersSearch,
+): Promise<Omit<FoundUser, 'shard'>[]> {
+  const found = await askShards(env, (hub) => hub.searchOthers(userId, request))
+  if (found.length === 1) return found.flat()
+  const all = Map.groupBy(found.flat(), (other) => other.userId)
+  const merged = [...all].map(([other, known]) => ({
+    userId: other,
+    displayname: last(known.map(({ displayname }) => displayname)),
+    avatarUrl: last(known.map(({ avatarUrl }) => avatarUrl)),
+    begins: known.some(({ begins }) => begins),
+  }))
+  return merged.toSorted(inOrder).slice(0, request.limit)
+}
+
+// The same of several names as a shard takes where rooms differ.
+function last(texts: readonly (string | null)[]): string | null {
+  return texts.reduce((one, other) => (one === null || (other !== null && other > one) ? other : one), null)
+}
+
+function inOrder(a: FoundOther, b: FoundOther): number {
+  const [first, second] = [a, b].map(
+    ({ begins, displayname }) => (begins ? 0 : 2) + (displayname === null ? 1 : 0),
+  )
+  return (first ?? 0) - (second ?? 0) || (a.userId < b.userId ? -1 : 1)
 }
 
 async function searchLocal(

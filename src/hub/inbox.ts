@@ -66,13 +66,7 @@ function applyRoomNews(hub: HubContext, { roomId, events, members, facts }: Room
   const badges = badgesBefore(hub, fresh)
   transact(hub, () => {
     // A shard that was told of events has the members.
-    if (members && known === 0) {
-      applyOtherMembers(
-        hub,
-        rid,
-        members.map((userId) => ({ userId, joined: true })),
-      )
-    }
+    if (members && known === 0) applyOtherMembers(hub, rid, members)
     for (const news of fresh) {
       for (const uid of applyEvent(hub, rid, roomId, news, queued)) concerned.add(uid)
       rememberNews(hub, rid, news)

@@ -12,7 +12,7 @@ export interface RoomNews {
   /** Whether other servers are in the room now. */
   readonly federated?: boolean
   /** Who of other shards and servers was joined before these events, where the shard was told nothing of them. */
-  readonly members?: readonly UserId[]
+  readonly members?: readonly OtherMember[]
   /** What the room is, where the shard may not know it yet. */
   readonly facts?: RoomFacts
 }

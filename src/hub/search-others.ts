@@ -17,6 +17,8 @@ export interface FoundOther {
   readonly userId: UserId
   readonly displayname: string | null
   readonly avatarUrl: string | null
+  /** Whether their name or id begins with the term: they come first. */
+  readonly begins: boolean
 }
 
 const localpart = "substr(lower(user_id), 1, instr(user_id, ':') - 1)"
@@ -42,18 +44,20 @@ export function searchOthers(
   const words = searchedWords(term).map((word) => `AND ${contains(word)}`)
   const whole = parameter(term.trim().toLowerCase())
   return hub.sql
-    .exec<{ userId: UserId; displayname: string | null; avatarUrl: string | null }>(
-      `SELECT user_id AS userId, max(name) AS displayname, max(avatar) AS avatarUrl FROM other_members
+    .exec<{ userId: UserId; displayname: string | null; avatarUrl: string | null; begins: number | null }>(
+      `SELECT user_id AS userId, max(name) AS displayname, max(avatar) AS avatarUrl,
+         instr(lower(max(name)), ${whole}) = 1 OR instr(lower(user_id), ${whole}) IN (1, 2) AS begins
+       FROM other_members
        WHERE rid IN (
            SELECT rid FROM user_room WHERE uid = ${uid} AND membership = 'join'
            UNION SELECT rid FROM rooms WHERE room_id IN (SELECT value FROM json_each(${open})))
          AND substr(user_id, -length(${ending})) <> ${ending}
          ${words.join(' ')}
        GROUP BY user_id
-       ORDER BY instr(lower(displayname), ${whole}) = 1 OR instr(lower(user_id), ${whole}) IN (1, 2) DESC,
-         displayname IS NULL, user_id
+       ORDER BY begins DESC, displayname IS NULL, user_id
        LIMIT ${parameter(limit)}`,
       ...parameters,
     )
     .toArray()
+    .map(({ begins, ...found }) => ({ ...found, begins: begins === 1 }))
 }

@@ -98,7 +98,7 @@ async function tellNext(room: RoomContext, shard: number): Promise<void> {
       roomId: identity(room).roomId,
       events: news,
       federated,
-      ...(before ? { members: before.filter((userId) => !isOfShard(room, userId, shard)) } : {}),
+      ...(before ? { members: before.filter(({ userId }) => !isOfShard(room, userId, shard)) } : {}),
       ...(before || tellsFacts(room, from, told) ? { facts: roomFacts(room) } : {}),
     })
   }

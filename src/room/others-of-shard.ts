@@ -18,7 +18,8 @@ export function othersOf(
   changes: readonly MembershipChange[],
 ): Pick<EventNews, 'others' | 'renamed'> {
   if (changes.length === 0) return {}
-  const profiles = changes.length > mostNamed ? new Map<number, MemberProfile>() : profilesIn(room, changes)
+  const joins = changes.filter(({ next }) => next === 'join').map(({ eid }) => eid)
+  const profiles = profilesIn(room, joins)
   const told = changes.flatMap((change): { member: OtherMember; moved: boolean }[] => {
     const userId = parseUserId(change.userId)
     const joined = change.next === 'join'
@@ -31,12 +32,13 @@ export function othersOf(
   return { ...(others.length > 0 ? { others } : {}), ...(renamed.length > 0 ? { renamed } : {}) }
 }
 
-/** What the new member events of those who are joined say of them, by eid. */
-function profilesIn(room: RoomContext, changes: readonly MembershipChange[]): Map<number, MemberProfile> {
+/** What member events of users who are joined say of them, by eid; nothing where there are too many. */
+export function profilesIn(room: RoomContext, eids: readonly number[]): ReadonlyMap<number, MemberProfile> {
+  if (eids.length > mostNamed) return new Map()
   const rows = room.sql.exec<{ eid: number; name: SqlStorageValue; avatar: SqlStorageValue }>(
     `SELECT eid, json ->> '$.content.displayname' AS name, json ->> '$.content.avatar_url' AS avatar
      FROM events WHERE eid IN (SELECT value FROM json_each(?))`,
-    JSON.stringify(changes.filter(({ next }) => next === 'join').map(({ eid }) => eid)),
+    JSON.stringify(eids),
   )
   return new Map(
     [...rows].map(({ eid, name, avatar }) => [eid, { ...field('name', name), ...field('avatar', avatar) }]),
