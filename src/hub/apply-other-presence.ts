@@ -2,7 +2,7 @@
 
 import type { HubContext } from './context.ts'
 import { sharersWithOther } from './other-members.ts'
-import { type OtherPresence, rememberOther, silentOthers } from './others-presence.ts'
+import { type OtherPresence, rememberOthers, silentOthers } from './others-presence.ts'
 import { wake } from './waiters.ts'
 
 /** Takes over what others tell, and wakes those who share a room with the users in question. */
@@ -24,7 +24,7 @@ export function expireOthers(hub: HubContext): void {
 }
 
 function rememberAndWake(hub: HubContext, updates: readonly OtherPresence[]): void {
-  for (const told of updates) rememberOther(hub, told)
+  rememberOthers(hub, updates)
   const concerned = new Set(updates.flatMap(({ userId }) => sharersWithOther(hub, userId)))
   for (const uid of concerned) wake(hub, uid)
 }

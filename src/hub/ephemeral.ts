@@ -13,7 +13,11 @@ export function ephemeralSequence(hub: HubContext): number {
 }
 
 function lastKept(hub: HubContext): number {
-  const { last } = hub.sql.exec<{ last: number | null }>('SELECT max(changed) AS last FROM presence').one()
+  const { last } = hub.sql
+    .exec<{ last: number | null }>(
+      'SELECT max(changed) AS last FROM (SELECT changed FROM presence UNION ALL SELECT changed FROM presence_of_others)',
+    )
+    .one()
   return last ?? 0
 }
 

@@ -1,11 +1,11 @@
-// Presence of users of other servers and other shards, as far as users of this shard share rooms with them. In memory only:
-// there are too many of them, and they change too often, to pay a row for each change. After this object has slept it learns
-// anew who is there, with their next change or when they are told again, within half an hour.
+// Presence of users of other servers and other shards, as far as users of this shard share rooms with them. In memory, and of those
+// who were told of last on disk (kept-others.ts).
 // Specification: server-server API, "Presence"; client-server API, "Presence".
 
 import type { UserId } from '../matrix/event.ts'
 import type { HubContext } from './context.ts'
 import { nextEphemeral } from './ephemeral.ts'
+import { isWorthKeeping, keepOthers, type KnownPresence, loadOthers } from './kept-others.ts'
 import { sharesWithOther } from './other-members.ts'
 import type { PresenceContent, PresenceState } from './presence.ts'
 
@@ -19,20 +19,14 @@ export interface OtherPresence {
   readonly statusMsg?: string
 }
 
-interface Known {
-  readonly told: OtherPresence
-  /** When it was told, in milliseconds. */
-  readonly at: number
-  /** The ephemeral sequence number since which it holds. */
-  readonly changed: number
-}
-
 const mostKnown = 10_000
 // Others repeat themselves within this time as long as their user is there.
 const staleAfterMs = 30 * 60_000
 
 interface Others {
-  readonly users: Map<UserId, Known>
+  readonly users: Map<UserId, KnownPresence>
+  /** What is on disk. */
+  kept: ReadonlyMap<UserId, KnownPresence>
   /** Before this time nobody is silent for too long, milliseconds. */
   nextSilent: number
 }
@@ -42,14 +36,26 @@ const tables = new WeakMap<HubContext, Others>()
 function othersTable(hub: HubContext): Others {
   const known = tables.get(hub)
   if (known) return known
-  const fresh: Others = { users: new Map(), nextSilent: Infinity }
+  const kept = loadOthers(hub)
+  const there = [...kept.values()].filter(({ told }) => told.presence !== 'offline')
+  const nextSilent = Math.min(...there.map(({ at }) => at + staleAfterMs))
+  const fresh: Others = { users: new Map(kept), kept, nextSilent }
   tables.set(hub, fresh)
   return fresh
 }
 
-/** Remembers what was told. */
-export function rememberOther(hub: HubContext, told: OtherPresence): void {
+/** Remembers what was told, and writes down what the next life of this object would miss. */
+export function rememberOthers(hub: HubContext, updates: readonly OtherPresence[]): void {
   const others = othersTable(hub)
+  for (const told of updates) remember(hub, others, told)
+  const isMissed = ({ userId }: OtherPresence) => {
+    const now = others.users.get(userId)
+    return now !== undefined && isWorthKeeping(others.kept.get(userId), now)
+  }
+  if (updates.some(isMissed)) others.kept = keepOthers(hub, others.users.values(), nextEphemeral(hub))
+}
+
+function remember(hub: HubContext, others: Others, told: OtherPresence): void {
   const { users } = others
   users.delete(told.userId)
   const oldest = users.size >= mostKnown ? users.keys().next().value : undefined
@@ -86,7 +92,7 @@ export function silentOthers(hub: HubContext): OtherPresence[] {
   const others = othersTable(hub)
   if (hub.now() < others.nextSilent) return []
   const there = [...others.users.values()].filter(({ told }) => told.presence !== 'offline')
-  const isSilent = ({ at }: Known) => hub.now() - at >= staleAfterMs
+  const isSilent = ({ at }: KnownPresence) => hub.now() - at >= staleAfterMs
   const oldest = there.find((known) => !isSilent(known))
   // Whoever is told of anew goes to the end.
   others.nextSilent = oldest ? oldest.at + staleAfterMs : Infinity
@@ -94,7 +100,7 @@ export function silentOthers(hub: HubContext): OtherPresence[] {
   return silent.map(({ told, at }) => ({ ...told, lastActiveAgo: told.lastActiveAgo + hub.now() - at }))
 }
 
-function contentOf(hub: HubContext, { told, at }: Known): PresenceContent {
+function contentOf(hub: HubContext, { told, at }: KnownPresence): PresenceContent {
   return {
     presence: told.presence,
     last_active_ago: told.lastActiveAgo + Math.max(0, hub.now() - at),

@@ -391,4 +391,12 @@ export const hubMigrations: readonly DurableMigration[] = [
       ALTER TABLE user_room ADD COLUMN earlier TEXT;
     `,
   },
+  {
+    id: '0019-presence-of-others',
+    sql: `
+      -- A single row: how users of other servers and other shards are shown, as JSON, and the last ephemeral sequence number that was
+      -- given for them. See kept-others.ts.
+      CREATE TABLE presence_of_others (id INTEGER PRIMARY KEY, changed INTEGER NOT NULL, users TEXT NOT NULL);
+    `,
+  },
 ]

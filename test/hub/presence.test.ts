@@ -68,7 +68,7 @@ afterEach(() => {
 function openHub(): HubContext {
   const exec = (query: string, ...params: (string | number | null)[]) => {
     const rows = database.prepare(query).all(...params)
-    if (/^\s*(INSERT|UPDATE|DELETE).* presence /.test(query)) costs.rows += 1
+    if (/^\s*(INSERT|UPDATE|DELETE).* presence(_of_others)? /.test(query)) costs.rows += 1
     return { toArray: () => rows, one: () => rows[0], [Symbol.iterator]: () => rows[Symbol.iterator]() }
   }
   const context: Partial<HubContext> = {
@@ -443,8 +443,16 @@ describe('through sleep', () => {
 
 describe('users of other servers', () => {
   const remote = '@remote:elsewhere.test' as UserId
-  const tell = (presence: 'online' | 'offline') =>
-    applyOtherPresence(hub, [{ userId: remote, presence, lastActiveAgo: 0, currentlyActive: true }])
+  const tell = (presence: 'online' | 'offline', statusMsg?: string) =>
+    applyOtherPresence(hub, [
+      {
+        userId: remote,
+        presence,
+        lastActiveAgo: 0,
+        currentlyActive: true,
+        ...(statusMsg === undefined ? {} : { statusMsg }),
+      },
+    ])
   const seen = () => otherPresence(hub, internUser(hub, bob), remote)?.presence
 
   beforeEach(() => {
@@ -470,10 +478,87 @@ describe('users of other servers', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('cost no rows', () => {
+  it('are known through sleep, with their status messages, and are gone as if there had been none', () => {
+    sleepy = true
+    const since = ephemeralSequence(hub)
+    tell('online', 'at lunch')
+    pass(minute)
+    expect(otherPresence(hub, internUser(hub, bob), remote)).toEqual({
+      presence: 'online',
+      last_active_ago: minute,
+      currently_active: true,
+      status_msg: 'at lunch',
+    })
+    expect(told(bob)).toEqual([`${remote} online`])
+    expect(told(bob, since)).toEqual([`${remote} online`])
+    expect(told(bob, ephemeralSequence(hub))).toEqual([])
+    tell('offline')
+    pass(0)
+    expect(told(bob, since)).toEqual([`${remote} offline`])
     tell('online')
+    pass(29 * minute)
+    sync(bob, 'offline')
+    expect(seen()).toBe('online')
+    pass(minute)
+    sync(bob, 'offline')
+    expect(seen()).toBe('offline')
+  })
+
+  it('stay there through sleep as long as their server repeats it', () => {
+    sleepy = true
+    for (let n = 0; n < 5; n += 1) {
+      tell('online')
+      pass(25 * minute)
+      sync(bob, 'offline')
+      expect(seen()).toBe('online')
+    }
+  })
+
+  it('the sequence goes on rising after those who were told of last, also when the clock goes back', () => {
+    sleepy = true
+    tell('online')
+    const before = ephemeralSequence(hub)
+    vi.setSystemTime(Date.now() - 10 * minute)
+    pass(0)
+    expect(ephemeralSequence(hub)).toBe(before)
+  })
+
+  it('cost a row for each call that tells of changes, whatever their number, and none where nothing changes', () => {
+    const others = Array.from({ length: 1200 }, (_, n) => `@other${n}:elsewhere.test` as UserId)
+    for (const userId of others) {
+      database
+        .prepare('INSERT INTO other_members (rid, user_id) VALUES (?, ?)')
+        .run(internRoom(hub, roomId), userId)
+    }
+    const tellAll = (presence: 'online' | 'offline', statusMsg = '') =>
+      applyOtherPresence(
+        hub,
+        others.map((userId) => ({ userId, presence, lastActiveAgo: 0, currentlyActive: true, statusMsg })),
+      )
+    // Nobody thought that they were there.
     tell('offline')
     expect(costs.rows).toBe(0)
+    tellAll('online', 'é'.repeat(10_000))
+    expect(costs.rows).toBe(1)
+    const [{ length } = { length: 0 }] = database
+      .prepare('SELECT length(CAST(users AS BLOB)) AS length FROM presence_of_others')
+      .all() as { length: number }[]
+    // A row has two megabytes at most. The newest are kept.
+    expect(length).toBeLessThan(1_000_000)
+    sleepy = true
+    pass(0)
+    expect(told(bob)).toHaveLength(1000)
+    expect(told(bob)).toContain(`${others.at(-1)} online`)
+    tell('online')
+    for (let n = 0; n < 9; n += 1) {
+      pass(minute)
+      tell('online')
+    }
+    expect(costs.rows).toBe(2)
+    // What is kept would grow too old.
+    pass(minute)
+    tell('online')
+    expect(costs.rows).toBe(3)
   })
 })
 
