@@ -1,5 +1,6 @@
 // Specification: client-server API, "Profiles". Fields beside name, avatar and time zone since v1.16 (MSC4133).
 
+import { findOrAskForUser } from '../appservice/query.ts'
 import { config } from '../config.ts'
 import { hubStub } from '../env.ts'
 import { isMatrixError, MatrixError } from '../errors.ts'
@@ -12,6 +13,7 @@ import type { UserId } from '../matrix/event.ts'
 import { parseUserId } from '../matrix/identifiers.ts'
 import { type JsonObject, type JsonValue, property } from '../matrix/json.ts'
 import { findProfile, setProfileField } from '../storage/profiles.ts'
+import { askerOf } from './appservice-asker.ts'
 import { isLocal } from './path-params.ts'
 
 // The common namespaced identifier grammar: namespaced by at least one dot, as nobody may take names of the specification.
@@ -111,7 +113,9 @@ async function profileOf(c: AppContext): Promise<JsonObject> {
     if (!session || session.guest) await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
     return await queryProfile(c.env, userId)
   }
-  const profile = await findProfile(c.env, userId)
+  // Clients look at the profile before they invite somebody, whom an application service makes then.
+  const find = () => findProfile(c.env, userId)
+  const profile = await findOrAskForUser(c.env, userId, () => askerOf(c), find)
   if (!profile) throw new MatrixError('M_NOT_FOUND', 404, 'No such profile')
   return profile
 }

@@ -11,6 +11,7 @@ import { refuseSuspended, requireKnownUser, requireSession } from '../http/sessi
 import type { RoomAlias } from '../matrix/event.ts'
 import { localpartOf, parseRoomId } from '../matrix/identifiers.ts'
 import { aliasesOfRoom, deleteAlias, findAlias, insertAlias } from '../storage/aliases.ts'
+import { askerOf } from './appservice-asker.ts'
 import { roomParam } from './own-user.ts'
 import { aliasParam, isLocal } from './path-params.ts'
 import { resolveAlias } from './resolve-alias.ts'
@@ -40,7 +41,7 @@ export function roomAliasRoutes(app: App): void {
     const alias = aliasParam(c)
     // Other servers are asked for our users alone.
     if (!isLocal(c.env, alias)) await requireKnownUser(c)
-    const { roomId, servers } = await resolveAlias(c.env, alias)
+    const { roomId, servers } = await resolveAlias(c.env, alias, () => askerOf(c))
     return c.json({ room_id: roomId, servers: [...servers] })
   })
 

@@ -126,7 +126,7 @@ async function roomOrAlias(c: AppContext): Promise<NamedRoom> {
   const named = via.length > 0 ? via : (c.req.queries('server_name') ?? [])
   const alias = parseRoomAlias(text)
   if (alias !== undefined) {
-    const { roomId, servers } = await resolveAlias(c.env, alias)
+    const { roomId, servers } = await resolveAlias(c.env, alias, async () => c.var.session.userId)
     return { roomId, servers: [...servers, ...named] }
   }
   const roomId = parseRoomId(text)

@@ -73,13 +73,13 @@ async function targetOf(c: AppContext, session: Session | undefined): Promise<Ta
     )
   }
   if (!isLocal(c.env, alias)) await limitAsking(c, session)
-  const found = await resolved(c, alias)
+  const found = await resolved(c, alias, session)
   return found && { roomId: found.roomId, via: [...via, ...found.servers] }
 }
 
-async function resolved(c: AppContext, alias: RoomAlias) {
+async function resolved(c: AppContext, alias: RoomAlias, session: Session | undefined) {
   try {
-    return await resolveAlias(c.env, alias)
+    return await resolveAlias(c.env, alias, async () => (session?.guest ? undefined : session?.userId))
   } catch (error) {
     if (isMatrixError(error)) return undefined
     throw error

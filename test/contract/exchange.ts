@@ -44,8 +44,9 @@ export interface Checked {
   readonly violations: readonly Violation[]
 }
 
-// What any endpoint may answer without its document saying so: the standard errors.
-const commonStatuses = new Set([400, 401, 403, 404, 405, 413, 429])
+// What any endpoint may answer without its document saying so: the standard errors, and 408, which the application service API has
+// for those who wait for a user or a room in vain.
+const commonStatuses = new Set([400, 401, 403, 404, 405, 408, 413, 429])
 
 /** What of a request and its answer is not as the documents say. */
 export function check(exchange: Exchange): Checked {

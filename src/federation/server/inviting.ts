@@ -1,6 +1,7 @@
 // Invites of users of this server by those of others: checked, countersigned, and shown to the invited user.
 // Server-server API, "Inviting to a room"; client-server API, "Invite permission".
 
+import { findOrAskForUser } from '../../appservice/query.ts'
 import { writeToRoom } from '../write-to-room.ts'
 import { refuseBlocked } from '../../client/invitees.ts'
 import { roomParam } from '../../client/own-user.ts'
@@ -145,8 +146,8 @@ async function stateToShow(env: Env, { rules, roomId, shownState }: Invite): Pro
 }
 
 async function localUser(env: Env, userId: UserId): Promise<LocalMember> {
-  const members = await findLocalMembers(env, [userId])
-  const member = members.get(userId)
+  const find = async () => (await findLocalMembers(env, [userId])).get(userId)
+  const member = await findOrAskForUser(env, userId, async () => 'another server', find)
   if (!member) throw new MatrixError('M_FORBIDDEN', 403, `${userId} is no user of this server`)
   return member
 }

@@ -1,6 +1,7 @@
 // Profiles of our users and rooms of our aliases. Server-server API, "Querying for information".
 
 import * as v from 'valibot'
+import { type FindAsker, findOrAskForAlias, findOrAskForUser } from '../../appservice/query.ts'
 import { isLocal } from '../../client/path-params.ts'
 import { config } from '../../config.ts'
 import { roomStub } from '../../env.ts'
@@ -8,13 +9,15 @@ import { MatrixError } from '../../errors.ts'
 import { queryParams } from '../../http/json-body.ts'
 import { parseRoomAlias, parseUserId } from '../../matrix/identifiers.ts'
 import { property } from '../../matrix/json.ts'
-import { findAlias } from '../../storage/aliases.ts'
 import { findProfile } from '../../storage/profiles.ts'
 import type { FederationRouter } from './router.ts'
 
 const mostServers = 50
 const profileQuery = v.object({ user_id: v.string(), field: v.optional(v.string()) })
 const directoryQuery = v.object({ room_alias: v.string() })
+
+// What application services make when it is wanted may be wanted by users of other servers as well.
+const askedByServer: FindAsker = async () => 'another server'
 
 /** GET /query/profile, /query/directory, and /query/{queryType} for what else may be asked for. */
 export function queryingRoutes(router: FederationRouter): void {
@@ -25,7 +28,8 @@ export function queryingRoutes(router: FederationRouter): void {
     if (userId === undefined || !isLocal(c.env, userId)) {
       throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid parameter user_id: no user of this server')
     }
-    const profile = await findProfile(c.env, userId)
+    const find = () => findProfile(c.env, userId)
+    const profile = await findOrAskForUser(c.env, userId, askedByServer, find)
     if (!profile) throw new MatrixError('M_NOT_FOUND', 404, 'No such profile')
     if (field === undefined) return c.json(profile)
     const value = property(profile, field)
@@ -38,7 +42,7 @@ export function queryingRoutes(router: FederationRouter): void {
     if (alias === undefined) {
       throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid parameter room_alias: not a room alias')
     }
-    const hosted = isLocal(c.env, alias) ? await findAlias(c.env, alias) : undefined
+    const hosted = isLocal(c.env, alias) ? await findOrAskForAlias(c.env, alias, askedByServer) : undefined
     if (!hosted) throw new MatrixError('M_NOT_FOUND', 404, 'Room alias not found')
     const inRoom = await roomStub(c.env, hosted.roomId).serversInRoom(mostServers)
     const { serverName } = config(c.env)
