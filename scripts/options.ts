@@ -182,9 +182,27 @@ const options: readonly Option[] = [
     check: webUrl,
   },
   {
+    name: 'sso-providers',
+    value: 'JSON',
+    help: 'identity providers to sign in with, see docs/operators.md; needs the URL above',
+    check: nonEmpty,
+  },
+  {
+    name: 'sso-client-whitelist',
+    value: 'URLS',
+    help: 'clients to sign in to without being asked, with commas between them',
+    check: nonEmpty,
+  },
+  {
+    name: 'password-login',
+    value: 'on|off',
+    help: 'log in and register by password, besides single sign-on',
+    ...oneOf('on', ['on', 'off']),
+  },
+  {
     name: 'mail-from',
     value: 'ADDRESS',
-    help: 'sender of mails, as Name <address>; mail needs this, the URL above and one of the two below',
+    help: 'sender of mails, as Name <address>; mail needs this, the public base URL and one of the two below',
     check: nonEmpty,
   },
   {
@@ -287,6 +305,9 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     TURN_URIS: value('turn-uris'),
     TURN_SHARED_SECRET: value('turn-shared-secret'),
     PUBLIC_BASE_URL: value('public-base-url'),
+    SSO_PROVIDERS: value('sso-providers'),
+    SSO_CLIENT_WHITELIST: value('sso-client-whitelist'),
+    PASSWORD_LOGIN: value('password-login'),
     MAIL_FROM: value('mail-from'),
     MAIL_URL: value('mail-url'),
     MAIL_TOKEN: value('mail-token'),

@@ -44,6 +44,10 @@ import { refreshRoutes } from './client/refresh.ts'
 import { registerRoutes } from './client/register.ts'
 import { requestTokenRoutes } from './client/request-token.ts'
 import { unsubscribeRoutes } from './client/unsubscribe.ts'
+import { ssoAccountRoutes } from './client/sso-account.ts'
+import { ssoCallbackRoutes } from './client/sso-callback.ts'
+import { ssoConfirmRoutes } from './client/sso-confirm.ts'
+import { ssoLoginRoutes } from './client/sso-login.ts'
 import { submitTokenRoutes } from './client/submit-token.ts'
 import { roomEventRoutes } from './client/room-event.ts'
 import { roomMembersRoutes } from './client/room-members.ts'
@@ -165,6 +169,10 @@ export function createApp(): App {
   serverAdministrationRoutes(app)
   thirdPartyNetworkRoutes(app)
   spaceHierarchyRoutes(app)
+  ssoAccountRoutes(app)
+  ssoCallbackRoutes(app)
+  ssoConfirmRoutes(app)
+  ssoLoginRoutes(app)
   threadRoutes(app)
   threadSubscriptionRoutes(app)
   typingRoutes(app)

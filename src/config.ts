@@ -10,6 +10,7 @@ import type { ServerName } from './matrix/event.ts'
 import { roomVersion, type RoomVersionId } from './matrix/room-version.ts'
 import { parseServerName } from './matrix/identifiers.ts'
 import { integer, oneOf } from './settings.ts'
+import { passwordLogin, ssoSettings, type SsoSettings } from './sso/sso-settings.ts'
 
 export interface Config {
   readonly serverName: ServerName
@@ -44,6 +45,10 @@ export interface Config {
   readonly captcha: CaptchaSettings | undefined
   /** How mail is sent; undefined where it is not. */
   readonly mail: MailSettings | undefined
+  /** Identity providers that users sign in with; undefined where there are none. */
+  readonly sso: SsoSettings | undefined
+  /** Whether users log in by password, and register with one. */
+  readonly passwordLogin: boolean
   readonly appservices: readonly Appservice[]
 }
 
@@ -59,6 +64,7 @@ export function config(env: Env): Config {
 }
 
 function readConfig(env: Env): Config {
+  const sso = ssoSettings(env)
   const serverName = parseServerName(env.SERVER_NAME)
   if (!serverName) throw new Error(`SERVER_NAME is not a server name: ${env.SERVER_NAME}`)
   const version = roomVersion(env.DEFAULT_ROOM_VERSION)
@@ -84,6 +90,8 @@ function readConfig(env: Env): Config {
     terms: termsPolicies(env),
     captcha: captchaSettings(env),
     mail: mailSettings(env),
+    sso,
+    passwordLogin: passwordLogin(env, sso),
     appservices: readAppservices(env, serverName),
   }
 }

@@ -101,6 +101,10 @@ export interface Env {
   readonly TELL_THREEPIDS?: string
   /** How long something is unread before a mail tells of it, in seconds; ten minutes where unset. */
   readonly MAIL_NOTIFY_AFTER_SECONDS?: string
+  /** Identity providers as JSON, clients they sign in without being asked, and whether passwords do as well: see docs/operators.md. */
+  readonly SSO_PROVIDERS?: string
+  readonly SSO_CLIENT_WHITELIST?: string
+  readonly PASSWORD_LOGIN?: string
   /** Whom to ask for help: a Matrix user id, an address, a page. Published in a well-known document when set. */
   readonly SUPPORT_USER?: string
   readonly SUPPORT_EMAIL?: string

@@ -41,6 +41,9 @@ export type LogEvent =
   | { event: 'reported'; reporter: string; about: string }
   | { event: 'member_update_failed'; room_id: string; error: string }
   | { event: 'login_failed'; user_id: string }
+  | { event: 'sso_login'; user_id: string; provider: string; purpose: 'login' | 'interactive-auth' }
+  | { event: 'sso_linked'; user_id: string; provider: string }
+  | { event: 'sso_refused'; reason: string; detail?: string }
   | { event: 'push_failed'; gateway: string; failures: number; error: string }
   | { event: 'push_not_made'; gateway: string; error: string }
   | { event: 'captcha_not_verified'; error: string }

@@ -5,6 +5,7 @@ import { hubStub } from '../env.ts'
 import type { App } from '../http/app-type.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
 import { checked, jsonObject } from '../http/json-body.ts'
+import { ownerFlows, passwordFlows } from '../http/owner-flows.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
 import { optionalFullSession } from '../http/session.ts'
 import { identityServerName } from '../identity/identity-server.ts'
@@ -28,7 +29,8 @@ export function accountDeactivationRoutes(app: App): void {
     const body = await jsonObject(c)
     const { erase, id_server } = checked(deactivationBody, body, 'M_BAD_JSON')
     const idServer = id_server === undefined ? undefined : identityServerName(id_server)
-    const auth = await interactiveAuth(c, { body, flows: [['m.login.password']], session })
+    const flows = session ? await ownerFlows(c.env, session.userId) : passwordFlows(c.env)
+    const auth = await interactiveAuth(c, { body, flows, session })
     if (auth instanceof Response) return auth
     const user = await authenticatedUser(c.env, auth)
     const contacts = idServer === undefined ? [] : await threepidsOf(c.env, user.userId)

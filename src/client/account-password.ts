@@ -10,6 +10,7 @@ import { checkNewPassword, forgiveFailures } from '../http/check-password.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
 import type { Flows } from '../http/interactive-auth-stages.ts'
 import { checked, jsonObject } from '../http/json-body.ts'
+import { ownerFlows, passwordFlows } from '../http/owner-flows.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
 import { optionalFullSession, type Session } from '../http/session.ts'
 import type { UserId } from '../matrix/event.ts'
@@ -29,7 +30,8 @@ export function accountPasswordRoutes(app: App): void {
     const session = await optionalFullSession(c)
     const request = checked(passwordBody, body, 'M_BAD_JSON')
     checkNewPassword(request.new_password)
-    const auth = await interactiveAuth(c, { body, flows: flows(c.env, session), session })
+    refuseWithoutPasswords(c.env)
+    const auth = await interactiveAuth(c, { body, flows: await flows(c.env, session), session })
     if (auth instanceof Response) return auth
     const user = await authenticatedUser(c.env, auth)
     const passwordHash = await passwordHasherStub(c.env).hash(request.new_password)
@@ -45,10 +47,13 @@ export function accountPasswordRoutes(app: App): void {
 }
 
 // Who has lost their password has an address of the account left. Who is signed in has not lost it.
-function flows(env: Env, session: Session | undefined): Flows {
-  return session || !config(env).mail
-    ? [['m.login.password']]
-    : [['m.login.password'], ['m.login.email.identity']]
+async function flows(env: Env, session: Session | undefined): Promise<Flows> {
+  if (session) return await ownerFlows(env, session.userId)
+  return config(env).mail ? [...passwordFlows(env), ['m.login.email.identity']] : passwordFlows(env)
+}
+
+function refuseWithoutPasswords(env: Env): void {
+  if (!config(env).passwordLogin) throw new MatrixError('M_FORBIDDEN', 403, 'Passwords are no login here')
 }
 
 /** A confirmed address is good for one new password; whoever was locked out by wrong ones is let in with it. */

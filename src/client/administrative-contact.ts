@@ -7,6 +7,7 @@ import { MatrixError } from '../errors.ts'
 import type { App } from '../http/app-type.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
 import { checked, jsonBody, jsonObject } from '../http/json-body.ts'
+import { ownerFlows } from '../http/owner-flows.ts'
 import { rateLimit } from '../http/rate-limit.ts'
 import { refuseSuspended, requireSession } from '../http/session.ts'
 import { identityServerName } from '../identity/identity-server.ts'
@@ -44,7 +45,7 @@ export function administrativeContactRoutes(app: App): void {
     const body = await jsonObject(c)
     const { sid, client_secret: clientSecret } = checked(addBody, body, 'M_BAD_JSON')
     // An address resets the password: whoever finds an access token must not get that far.
-    const auth = await interactiveAuth(c, { body, flows: [['m.login.password']], session })
+    const auth = await interactiveAuth(c, { body, flows: await ownerFlows(c.env, session.userId), session })
     if (auth instanceof Response) return auth
     if (!(await validationOf(c.env, { sid, clientSecret }))) throw notValidated()
     const outcome = await addThreepid(c.env, sid, session.userId, Date.now())

@@ -17,6 +17,7 @@ import {
   keepInteractiveAuth,
 } from '../storage/interactive-auth-sessions.ts'
 import { acceptedLanguages } from '../web/accepted-languages.ts'
+import { authDonePage } from '../web/auth-done-page.ts'
 import { showPage } from '../web/page.ts'
 
 /** GET and POST /auth/{authType}/fallback/web. */
@@ -49,7 +50,7 @@ async function withSession(
   if (!session) {
     return await failurePage(c, 404, 'This page has expired. Please start again in your application.')
   }
-  if (session.completed.includes(stage)) return await donePage(c)
+  if (session.completed.includes(stage)) return await authDonePage(c)
   // Stages are completed in the order of a flow, here as elsewhere.
   if (!nextStages(session).includes(stage)) {
     return await failurePage(c, 403, 'This is not the next step. Please go back to your application.')
@@ -63,7 +64,7 @@ async function submitted(c: AppContext, stage: Stage, session: InteractiveAuthSe
     const attempt = await attemptStage(c.env, session, stage, await authData(c, stage, session))
     await keepInteractiveAuth(c.env, attempt.session)
     const { outcome } = attempt
-    if (outcome.ok) return await donePage(c)
+    if (outcome.ok) return await authDonePage(c)
     // What is not done yet is no mistake.
     const role = outcome.errcode === 'M_UNAUTHORIZED' ? 'status' : 'alert'
     return await formPage(c, stage, attempt.session, { text: outcome.error, role, status: 401 })
@@ -77,7 +78,8 @@ async function submitted(c: AppContext, stage: Stage, session: InteractiveAuthSe
 async function authData(c: AppContext, stage: Stage, session: InteractiveAuthSession): Promise<JsonObject> {
   const form = await formFields(c)
   const auth: JsonObject = { type: stage, session: session.id }
-  for (const name of authStage(stage).page.fields) {
+  const { page } = authStage(stage)
+  for (const name of 'visit' in page ? [] : page.fields) {
     const value = stringProperty(form, name)
     if (value !== undefined) auth[name] = value
   }
@@ -99,7 +101,9 @@ async function formPage(
   session: InteractiveAuthSession,
   message?: Message,
 ): Promise<Response> {
-  const { title, content, button = 'Continue', sources } = authStage(stage).page
+  const { page } = authStage(stage)
+  if ('visit' in page) return await page.visit(c, session)
+  const { title, content, button = 'Continue', sources } = page
   const languages = acceptedLanguages(c.req.header('Accept-Language'))
   return await showPage(c, {
     title,
@@ -119,17 +123,5 @@ async function failurePage(c: AppContext, status: ContentfulStatusCode, text: st
     title: 'This did not work',
     status,
     content: () => html`<p role="alert">${text}</p>`,
-  })
-}
-
-async function donePage(c: AppContext): Promise<Response> {
-  return await showPage(c, {
-    title: 'Done',
-    content: (nonce) =>
-      html`<p>You can close this page and go back to your application.</p>
-        <script nonce="${nonce}">
-          if (window.onAuthDone) window.onAuthDone()
-          else if (window.opener && window.opener.postMessage) window.opener.postMessage('authDone', '*')
-        </script>`,
   })
 }

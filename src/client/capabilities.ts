@@ -13,7 +13,7 @@ export function capabilitiesRoutes(app: App): void {
   app.get('/_matrix/client/v3/capabilities', requireSession(), (c) =>
     c.json({
       capabilities: {
-        'm.change_password': { enabled: true },
+        'm.change_password': { enabled: config(c.env).passwordLogin },
         'm.room_versions': {
           default: config(c.env).defaultRoomVersion,
           available: Object.fromEntries(roomVersionIds.map((id) => [id, 'stable'])),

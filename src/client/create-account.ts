@@ -12,6 +12,7 @@ import { log } from '../log.ts'
 import type { UserId } from '../matrix/event.ts'
 import { newUserId } from '../matrix/identifiers.ts'
 import type { InteractiveAuthSession } from '../storage/interactive-auth-sessions.ts'
+import { insertLinkedUser, type LinkedRegistration } from '../storage/sso-links.ts'
 import { findUser, insertUser, insertUserOnce, type Registration } from '../storage/users.ts'
 
 /** A free user id for a user name, in lower case. 400 M_INVALID_USERNAME, M_USER_IN_USE. */
@@ -50,6 +51,8 @@ export type AccountRequest = {
   | { readonly admin: boolean; readonly guest: boolean }
   /** A completed authentication session, used up with the creation: its token says whether it is an administrator. */
   | { readonly auth: InteractiveAuthSession }
+  /** Somebody who has signed in with an identity provider. */
+  | { readonly singleSignOn: LinkedRegistration }
 )
 
 /** Creates an account. 400 M_USER_IN_USE, 403 M_FORBIDDEN for an authentication session that was used before. */
@@ -66,6 +69,8 @@ export async function createAccount(env: Env, request: AccountRequest): Promise<
     if (outcome === 'user-in-use') throw userInUse()
     if (outcome === 'session-used')
       throw new MatrixError('M_FORBIDDEN', 403, 'The authentication session was used')
+  } else if ('singleSignOn' in request) {
+    if ((await insertLinkedUser(env, user, request.singleSignOn)) !== 'created') throw userInUse()
   } else if (!(await insertUser(env, { ...user, admin: request.admin, guest: request.guest }))) {
     throw userInUse()
   }

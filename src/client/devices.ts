@@ -6,6 +6,7 @@ import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
 import { checked, jsonBody, jsonObject } from '../http/json-body.ts'
+import { ownerFlows } from '../http/owner-flows.ts'
 import { requireSession } from '../http/session.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import { endDevices } from './end-devices.ts'
@@ -59,7 +60,7 @@ export function deviceRoutes(app: App): void {
 
 async function deleteAuthenticated(c: AppContext, body: JsonObject, devices: string[]): Promise<Response> {
   const { session } = c.var
-  const auth = await interactiveAuth(c, { body, flows: [['m.login.password']], session })
+  const auth = await interactiveAuth(c, { body, flows: await ownerFlows(c.env, session.userId), session })
   if (auth instanceof Response) return auth
   await endDevices(c.env, session, { only: devices })
   return c.json({})

@@ -1,16 +1,19 @@
-// Login by password or login token. Specification: client-server API, "Login" of the legacy API.
+// Login by password or login token, the latter also at the end of single sign-on. Specification: client-server API, "Login" of the legacy API.
 
 import * as v from 'valibot'
+import { type Config, config } from '../config.ts'
 import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App } from '../http/app-type.ts'
 import { checkPassword } from '../http/check-password.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
 import { checked, jsonObject } from '../http/json-body.ts'
+import { ownerFlows } from '../http/owner-flows.ts'
 import { clientAddress, rateLimit, rateLimitByAddress } from '../http/rate-limit.ts'
 import { requireSession } from '../http/session.ts'
 import { identifiedUser } from '../http/user-identifier.ts'
 import { type JsonObject, stringProperty } from '../matrix/json.ts'
+import type { SsoProvider } from '../sso/sso-settings.ts'
 import { createLoginToken, useLoginToken } from '../storage/login-tokens.ts'
 import { userLocked } from '../storage/sessions.ts'
 import { findUser, type User } from '../storage/users.ts'
@@ -24,9 +27,7 @@ const loginTokenLifetimeMs = 120_000
 /** GET and POST /login, POST /login/get_token. */
 export function loginRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3login
-  app.get('/_matrix/client/v3/login', (c) =>
-    c.json({ flows: [{ type: 'm.login.password' }, { type: 'm.login.token', get_login_token: true }] }),
-  )
+  app.get('/_matrix/client/v3/login', (c) => c.json({ flows: loginFlows(config(c.env)) }))
 
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3login
   app.post('/_matrix/client/v3/login', async (c) => {
@@ -45,16 +46,29 @@ export function loginRoutes(app: App): void {
     const { session } = c.var
     await rateLimit(c.env, c.env.LOGIN_LIMIT, session.userId)
     const body = await jsonObject(c, { optional: true })
-    const auth = await interactiveAuth(c, { body, flows: [['m.login.password']], session })
+    const auth = await interactiveAuth(c, { body, flows: await ownerFlows(c.env, session.userId), session })
     if (auth instanceof Response) return auth
     const token = await createLoginToken(c.env, session.userId, Date.now() + loginTokenLifetimeMs)
     return c.json({ login_token: token, expires_in_ms: loginTokenLifetimeMs })
   })
 }
 
+function loginFlows({ sso, passwordLogin }: Config): JsonObject[] {
+  return [
+    ...(sso ? [{ type: 'm.login.sso', identity_providers: sso.providers.map(identityProvider) }] : []),
+    ...(passwordLogin ? [{ type: 'm.login.password' }] : []),
+    { type: 'm.login.token', get_login_token: true },
+  ]
+}
+
+function identityProvider({ id, name, icon, brand }: SsoProvider): JsonObject {
+  return { id, name, ...(icon !== undefined && { icon }), ...(brand !== undefined && { brand }) }
+}
+
 async function authenticated(env: Env, type: string, body: JsonObject): Promise<User | undefined> {
   switch (type) {
     case 'm.login.password': {
+      if (!config(env).passwordLogin) throw new MatrixError('M_UNKNOWN', 400, 'Passwords are no login here')
       const password = required(body, 'password')
       const userId = await identifiedUser(env, body)
       return userId && (await checkPassword(env, userId, password))

@@ -102,7 +102,10 @@ async function registerGuest(c: AppContext, body: JsonObject): Promise<Response>
 }
 
 function refuseIfClosed(env: Env): void {
-  if (config(env).registration === 'closed') {
+  const { registration, passwordLogin } = config(env)
+  if (registration === 'closed') {
     throw new MatrixError('M_FORBIDDEN', 403, 'Registration is closed on this server')
   }
+  // Who registers does so with a password, and could not log in with it.
+  if (!passwordLogin) throw new MatrixError('M_FORBIDDEN', 403, 'Accounts come by single sign-on alone')
 }

@@ -10,6 +10,7 @@ import { dummyStage } from './auth-stages/dummy.ts'
 import { emailIdentityStage } from './auth-stages/email-identity.ts'
 import { passwordStage } from './auth-stages/password.ts'
 import { registrationTokenStage } from './auth-stages/registration-token.ts'
+import { ssoStage } from './auth-stages/sso.ts'
 import { termsStage } from './auth-stages/terms.ts'
 
 const stages = {
@@ -17,6 +18,7 @@ const stages = {
   'm.login.email.identity': emailIdentityStage,
   'm.login.password': passwordStage,
   'm.login.registration_token': registrationTokenStage,
+  'm.login.sso': ssoStage,
   [captchaStageNames.recaptcha]: captchaStage,
   [captchaStageNames.turnstile]: captchaStage,
   'm.login.terms': termsStage,
@@ -93,7 +95,8 @@ export async function resumeStage(env: Env, session: InteractiveAuthSession): Pr
   return undefined
 }
 
-function settled(session: InteractiveAuthSession, stage: Stage, outcome: StageOutcome): Attempt {
+/** What comes of a stage with an outcome. */
+export function settled(session: InteractiveAuthSession, stage: Stage, outcome: StageOutcome): Attempt {
   const data = outcome.data === undefined ? session.data : { ...session.data, [stage]: outcome.data }
   if (!outcome.ok) return { session: { ...session, data }, outcome }
   const completed = [...session.completed, stage]

@@ -62,10 +62,16 @@ export async function askedWithoutSession(c: AppContext, allowRemote: 'true' | '
   const asked = { ...mediaOfPath(c), timeoutMs: 0, asker: clientAddress(c) ?? 'local' }
   const isOwn = asked.serverName === config(c.env).serverName
   if (isOwn) await ownMedia(c.env, asked.mediaId, 0)
-  if (!mediaConfig(c.env).unauthenticated) throw notFound()
+  if (!mediaConfig(c.env).unauthenticated && !isProviderIcon(c.env, asked)) throw notFound()
   // Servers that ask one another in a circle say that they want no third one asked.
   if (!isOwn && allowRemote === 'false') throw notFound()
   return asked
+}
+
+// Clients show the icons of identity providers to people who have no access token yet.
+function isProviderIcon(env: Env, { serverName, mediaId }: MediaAsked): boolean {
+  const uri = `mxc://${serverName}/${mediaId}`
+  return config(env).sso?.providers.some(({ icon }) => icon === uri) === true
 }
 
 /**

@@ -33,6 +33,10 @@ button {
   width: 100%; min-height: 2.75rem; padding: .625rem 1rem; font: inherit; font-weight: 600; cursor: pointer;
   color: var(--on-accent); background: var(--accent); border: 0; border-radius: .5rem;
 }
+a.button {
+  display: block; margin: 0 0 .75rem; min-height: 2.75rem; padding: .625rem 1rem; font-weight: 600; text-align: center;
+  text-decoration: none; color: var(--on-accent); background: var(--accent); border-radius: .5rem;
+}
 button:disabled { opacity: .6; cursor: default; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 a { color: var(--accent); }

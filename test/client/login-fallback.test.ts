@@ -24,8 +24,10 @@ async function submit(script: string, fields: Record<string, string>, search: st
       outcome.error = text
     },
   }
+  // Without identity providers there is nothing else to log in with.
+  const ways = { querySelector: () => null }
   const page = {
-    document: { getElementById: (id: string) => ({ login: form, error })[id] ?? {} },
+    document: { getElementById: (id: string) => ({ login: form, error, ways })[id] ?? {} },
     window: { matrixLogin: { onLogin: (answer: unknown) => (outcome.login = answer) } },
     location: { search },
     FormData: class {

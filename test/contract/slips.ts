@@ -124,6 +124,24 @@ export const slips: readonly Slip[] = [
     reason: 'A server with settings that make no sense does not start, and says so to whoever asks anything.',
   },
   {
+    operations: [`GET ${client}/login/sso/redirect`],
+    part: 'answer 200',
+    pointer: '',
+    rule: 'status',
+    reason:
+      'The description lets the server present a page to choose from where there are several identity providers.',
+  },
+  ...['400', '403', '404', '429', '502'].flatMap((status) =>
+    ['status', 'content type'].map((rule) => ({
+      operations: [`GET ${client}/login/sso/redirect`, `GET ${client}/login/sso/redirect/{idpId}`],
+      part: `answer ${status}`,
+      pointer: '',
+      rule,
+      reason:
+        'People see what these answer, in their browsers: a page, as the description of status 404 wants it.',
+    })),
+  ),
+  {
     operations: [`POST ${client}/rooms/{roomId}/invite`],
     part: 'request body',
     pointer: '',

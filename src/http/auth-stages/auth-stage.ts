@@ -7,6 +7,7 @@ import type { UserId } from '../../matrix/event.ts'
 import type { JsonObject } from '../../matrix/json.ts'
 import type { InteractiveAuthSession } from '../../storage/interactive-auth-sessions.ts'
 import type { Html, Sources } from '../../web/page.ts'
+import type { AppContext } from '../app-type.ts'
 
 /**
  * `userId` is who is known to be asking after the stage. A failure may be followed by another try. `data` is kept by
@@ -29,7 +30,13 @@ export interface AuthStage {
   readonly resume?: (env: Env, session: InteractiveAuthSession) => Promise<StageOutcome | undefined>
   /** How long a session lasts that offers the stage, where that is longer than usual. */
   readonly lifetimeMs?: number
-  readonly page: StagePage
+  readonly page: StagePage | ElsewherePage
+}
+
+/** A stage that is done elsewhere, such as at an identity provider. */
+export interface ElsewherePage {
+  /** Answers whoever opens the fallback page. */
+  readonly visit: (c: AppContext, session: InteractiveAuthSession) => Promise<Response>
 }
 
 /** The stage's part of the fallback page: the inside of a form that is posted back, with a button after it. */

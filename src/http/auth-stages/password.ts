@@ -8,6 +8,7 @@ import type { InteractiveAuthSession } from '../../storage/interactive-auth-sess
 import { checkPassword } from '../check-password.ts'
 import { identifiedUser } from '../user-identifier.ts'
 import type { AuthStage, StageOutcome } from './auth-stage.ts'
+import { purposeOf } from './purpose.ts'
 
 export const passwordStage: AuthStage = {
   perform,
@@ -16,7 +17,7 @@ export const passwordStage: AuthStage = {
     fields: ['user', 'password'],
     content: ({ session }) => html`
       <p>
-        Your application asks to <b>${purpose(session)}</b>. If it was not you who wanted that, close this
+        Your application asks to <b>${purposeOf(session)}</b>. If it was not you who wanted that, close this
         page.
       </p>
       ${session.userId === null ? userField : html`<p>Account: <b>${session.userId}</b></p>`}
@@ -32,21 +33,6 @@ const userField = html`<label>
   User name
   <input name="user" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus />
 </label>`
-
-// Who types a password in should know what for.
-function purpose({ operation }: InteractiveAuthSession): string {
-  const found = purposes.find(([pattern]) => pattern.test(operation))
-  return found?.[1] ?? 'do something that needs your password'
-}
-
-const purposes: readonly (readonly [RegExp, string])[] = [
-  [/\/account\/password$/, 'change your password'],
-  [/\/account\/deactivate$/, 'close your account for good'],
-  [/\/account\/3pid/, 'change the addresses of your account'],
-  [/^DELETE .*\/devices\/|\/delete_devices$/, 'log devices out'],
-  [/\/keys\/device_signing\/upload$/, 'set up new keys for verification'],
-  [/\/login\/get_token$/, 'log another application in'],
-]
 
 async function perform(env: Env, session: InteractiveAuthSession, auth: JsonObject): Promise<StageOutcome> {
   const userId = await identifiedUser(env, auth)

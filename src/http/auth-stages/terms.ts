@@ -20,7 +20,7 @@ export const termsStage: AuthStage = {
     fields: [],
     content: ({ session, languages }) => html`
       <p>To have an account here you have to accept:</p>
-      ${Object.entries(presentedPolicies(session)).map(([id, policy]) => checkbox(id, policy, languages))}
+      ${Object.entries(presentedPolicies(session)).map(([id, policy]) => policyCheckbox(id, policy, languages))}
     `,
   },
 }
@@ -49,14 +49,15 @@ function policiesJson(policies: TermsPolicies): JsonObject {
   return policies as JsonObject
 }
 
-function checkbox(id: string, policy: PolicyDocument, languages: readonly string[]): Html {
+/** A field that says, with the version as its value, that a document is accepted; in the language that suits the reader best. */
+export function policyCheckbox(id: string, policy: PolicyDocument, languages: readonly string[]): Html {
   const found = new Map(translations(policy))
   const language = bestLanguage([...found.keys()], languages)
   const document = language === undefined ? undefined : found.get(language)
   if (language === undefined || document === undefined) return html``
   const tag = language.replaceAll('_', '-')
   return html`<label class="choice">
-    <input type="checkbox" name="${`policy ${id}`}" required />
+    <input type="checkbox" name="${`policy ${id}`}" value="${policy.version}" required />
     <span>
       <a href="${document.url}" target="_blank" rel="noopener noreferrer" lang="${tag}" hreflang="${tag}">
         ${document.name}</a

@@ -1,0 +1,36 @@
+// How the owner of an account shows that it is they who ask, and not somebody who has found an access token.
+// Specification: client-server API, "User-Interactive Authentication API".
+
+import { config } from '../config.ts'
+import type { Env } from '../env.ts'
+import { MatrixError } from '../errors.ts'
+import type { UserId } from '../matrix/event.ts'
+import { linkedProviders } from '../storage/sso-links.ts'
+import { findUser } from '../storage/users.ts'
+import type { Flows } from './interactive-auth-stages.ts'
+
+/** The flows of somebody who is not signed in: only their password says who they are. 401 M_MISSING_TOKEN without passwords. */
+export function passwordFlows(env: Env): Flows {
+  if (config(env).passwordLogin) return [['m.login.password']]
+  throw new MatrixError('M_MISSING_TOKEN', 401, 'An access token is required')
+}
+
+/**
+ * The flows that an account has the means for: its password, signing in once more with a provider that it is linked with, or
+ * either. 403 M_FORBIDDEN where it has none.
+ */
+export async function ownerFlows(env: Env, userId: UserId): Promise<Flows> {
+  const { sso, passwordLogin } = config(env)
+  const user = await findUser(env, userId)
+  const linked = sso === undefined ? [] : await linkedProviders(env, userId)
+  const bySso = sso?.providers.some(({ id }) => linked.includes(id)) === true
+  // Where passwords are no login any more they still say who somebody is that has nothing else.
+  const byPassword = user?.passwordHash != null && (passwordLogin || !bySso)
+  if (!byPassword && !bySso) {
+    throw new MatrixError('M_FORBIDDEN', 403, 'This account has nothing to authenticate with')
+  }
+  return [
+    ...(byPassword ? [['m.login.password'] as const] : []),
+    ...(bySso ? [['m.login.sso'] as const] : []),
+  ]
+}
