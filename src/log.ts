@@ -52,6 +52,7 @@ export type LogEvent =
   | { event: 'remote_media_not_trimmed'; error: string }
   | { event: 'thumbnail_not_kept'; media_id: string; error: string }
   | { event: 'url_preview_not_kept'; error: string }
+  | { event: 'appservice_answer_refused'; appservice: string; path: string; error: string }
 
 /** Writes one line. */
 export function log(entry: LogEvent): void {

@@ -214,18 +214,12 @@ function pattern(text: string): RegExp {
 }
 
 const noPhones = 'This server keeps no phone numbers.'
-const noNetworks = 'There are no third-party networks without application services.'
 
 /** Operations that never succeed here, each with the reason. */
 export const alwaysRefused: Readonly<Record<string, string>> = {
   [`POST ${client}/account/3pid/msisdn/requestToken`]: noPhones,
   [`POST ${client}/account/password/msisdn/requestToken`]: noPhones,
   [`POST ${client}/register/msisdn/requestToken`]: noPhones,
-  [`GET ${client}/thirdparty/location`]: noNetworks,
-  [`GET ${client}/thirdparty/location/{protocol}`]: noNetworks,
-  [`GET ${client}/thirdparty/protocol/{protocol}`]: noNetworks,
-  [`GET ${client}/thirdparty/user`]: noNetworks,
-  [`GET ${client}/thirdparty/user/{protocol}`]: noNetworks,
   [`GET ${federation}/v1/query/{queryType}`]:
     'There are no other kinds of queries than those with paths of their own.',
 }
