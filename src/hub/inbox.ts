@@ -12,7 +12,7 @@ import { earlierMemberships } from './membership-history.ts'
 import { nobodyNotified, notified } from './notify.ts'
 import { applyOtherMembers, type OtherMember, renameOtherMembers } from './other-members.ts'
 import { queueNews, startPushes } from './pushes.ts'
-import { badgesBefore, readBySending } from './read-by-sending.ts'
+import { badgesBefore, pushBadges, readerBySending } from './read-by-sending.ts'
 import { rememberNews } from './recent-news.ts'
 import { keepFacts } from './room-facts.ts'
 import { forgetUnshared, keptMembers } from './remote-keys.ts'
@@ -78,7 +78,7 @@ function applyRoomNews(hub: HubContext, { roomId, events, members, facts }: Room
   for (const news of fresh) shareKeys(hub, rid, news)
   for (const uid of concerned) markNews(hub, uid)
   for (const uid of concerned) unreadMayHaveChanged(hub, uid, rid)
-  readBySending(hub, rid, fresh, badges)
+  pushBadges(hub, badges)
   for (const uid of concerned) wake(hub, uid)
   startPushes(hub, queued)
 }
@@ -178,9 +178,11 @@ function insertLog(
   },
 ): void {
   const { change, notify, bump } = outcome
+  const reader = readerBySending(hub, news) ?? null
   hub.sql.exec(
-    `INSERT INTO log (pos, rid, from_pos, to_pos, event_id, uid, other, prev, next, notify, bump)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO log
+       (pos, rid, from_pos, to_pos, event_id, uid, other, prev, next, notify, bump, reader, reader_thread)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     position,
     rid,
     news.from,
@@ -192,6 +194,8 @@ function insertLog(
     change?.next ?? null,
     notify,
     bump,
+    reader,
+    reader === null ? null : (news.thread ?? null),
   )
 }
 

@@ -9,7 +9,7 @@ import { pushRulesetOf } from './account-data.ts'
 import type { HubContext } from './context.ts'
 import { findUser, roomIdOf } from './interned.ts'
 import type { NotifyOutcome } from './notify.ts'
-import { readPosition } from './unread.ts'
+import { whatIsRead } from './unread.ts'
 
 export interface NotificationsRequest {
   /** Only what is older than this position of the log. */
@@ -79,7 +79,7 @@ export function notifications(
     events.push({
       roomId: roomIdOf(hub, row.rid),
       eventId,
-      read: row.to_pos <= stands.read(outcome.t),
+      read: stands.read(outcome.t, row.to_pos),
       highlight,
       ...(displayName === null ? {} : { displayName }),
     })
@@ -91,8 +91,8 @@ interface Standing {
   readonly joined: boolean
   /** The room position of the membership. */
   readonly since: number
-  /** Up to where the room is read, or a thread of it. */
-  readonly read: (thread: string | undefined) => number
+  /** Whether the room is read up to a position, or a thread of it. */
+  readonly read: (thread: string | undefined, roomPosition: number) => boolean
   readonly displayName: string | null
 }
 
@@ -110,7 +110,7 @@ function standing(hub: HubContext, uid: number, rid: number): Standing | undefin
   return {
     joined,
     since: row.room_pos,
-    read: (thread) => (joined ? readPosition(hub, uid, rid, thread) : -1),
+    read: joined ? whatIsRead(hub, uid, rid) : () => false,
     displayName: row.display_name,
   }
 }

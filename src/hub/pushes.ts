@@ -15,14 +15,14 @@ import { type Digest, digestNotification, scheduleDigest } from '../push/email-d
 import { notifyGateway } from '../push/gateway.ts'
 import { type PushedEvent, type StoredNotification, storedNotification } from '../push/notification.ts'
 import { isFor, mostPushers, openPushes, pushersOf, removePushers, setPusher } from '../push/pushers.ts'
-import { dropWaiting, hasBadgeWaiting, queuePush, wasQueued } from '../push/queue.ts'
+import { dropWaiting, hasBadgeWaiting, isWaitingAt, queuePush, wasQueued } from '../push/queue.ts'
 import { wakeAt } from './alarm.ts'
 import type { HubContext } from './context.ts'
 import { deviceGeneration } from './devices.ts'
 import { internUser, userIdOf } from './interned.ts'
 import { factsOf } from './room-facts.ts'
 import type { EventNews } from './room-news.ts'
-import { readPosition } from './unread.ts'
+import { whatIsRead } from './unread.ts'
 import { unreadTotal } from './unread-total.ts'
 
 /** A user whom an event is to be pushed to. */
@@ -55,7 +55,7 @@ function pushesOf(hub: HubContext): Pushes {
     mail: (pusher, digest) => mailDigest(hub, pusher, digest),
     mailAfterMs: mail?.notifyAfterMs ?? 0,
     unread: (uid) => unreadTotal(hub, uid),
-    hasRead: (uid, { rid, roomPosition, thread }) => readPosition(hub, uid, rid, thread) >= roomPosition,
+    hasRead: (uid, { rid, roomPosition, thread }) => whatIsRead(hub, uid, rid)(thread, roomPosition),
     connections: senderConnections,
     firstBackOffMs: senderBackOffMs,
     lookAfterMs: roomAlarmMs,
@@ -239,9 +239,12 @@ const newCount: StoredNotification = {}
 export function pushCount(hub: HubContext, uid: number, before: number): void {
   const pushes = pushesOf(hub)
   if (unreadTotal(hub, uid) >= before) return
-  // A count that waits will be that of the moment it is sent in.
-  const pushers = pushersOf(pushes, uid).filter((pusher) => !pusher.email && !hasBadgeWaiting(pushes, pusher))
-  const push = { position: hub.position, ts: hub.now(), rid: 0, roomPosition: 0, notification: newCount }
+  const { position } = hub
+  // A count that waits will be that of the moment it is sent in, as will that of a push of the last event, whose place it is.
+  const pushers = pushersOf(pushes, uid).filter(
+    (pusher) => !pusher.email && !hasBadgeWaiting(pushes, pusher) && !isWaitingAt(pushes, pusher, position),
+  )
+  const push = { position, ts: hub.now(), rid: 0, roomPosition: 0, notification: newCount }
   for (const pusher of pushers) queuePush(pushes, pusher, push)
   startPushes(hub, pushers)
 }

@@ -3,8 +3,9 @@
 import { isJsonObject, type JsonObject, type JsonValue } from '../matrix/json.ts'
 import type { HubContext } from './context.ts'
 
-/** The type of what is no receipt: an event of the user's own, up to which they have read. Nobody is shown it. */
-export const ownEvent = 'own'
+// The type of what is no receipt: an event of the user's own, up to which they have read. Nobody is shown it. Written before the log
+// told as much.
+const ownEvent = 'own'
 
 interface ReceiptRow {
   readonly rid: number

@@ -399,4 +399,12 @@ export const hubMigrations: readonly DurableMigration[] = [
       CREATE TABLE presence_of_others (id INTEGER PRIMARY KEY, changed INTEGER NOT NULL, users TEXT NOT NULL);
     `,
   },
+  {
+    id: '0020-read-by-sending',
+    sql: `
+      -- The local user who has read, by sending the event, what was said before it in its thread; null for the main timeline.
+      ALTER TABLE log ADD COLUMN reader INTEGER;
+      ALTER TABLE log ADD COLUMN reader_thread TEXT;
+    `,
+  },
 ]

@@ -1,5 +1,5 @@
 // Unread counts: what the log's push outcomes behind the read positions add up to. Nothing is written when something is
-// read: the receipts themselves are the read positions, of the whole room and of its threads.
+// read: the receipts themselves are the read positions, of the whole room and of its threads, and so are the user's own messages.
 // Specification: client-server API, "Receiving notifications", "Threaded read receipts".
 
 import type { HubContext } from './context.ts'
@@ -18,7 +18,7 @@ export interface UnreadCounts extends Counts {
 }
 
 /** The thread of what is in none. */
-export const mainTimeline = 'main'
+const mainTimeline = 'main'
 
 // A longer tail is folded into a row, so that counting stays cheap in rooms that nobody reads.
 const longestTail = 500
@@ -28,21 +28,30 @@ export function unreadCounts(hub: HubContext, uid: number, rid: number, upTo: nu
   const reads = readPositions(hub, uid, rid)
   const kept = foldedCounts(hub, uid, rid)
   const counts = new Map<string, { notifications: number; highlights: number; read: number }>()
+  const folded = Object.entries(kept.threads)
   // Threads that were read in the middle of what is folded are counted again.
-  const again = new Set<string>()
-  for (const [thread, count] of Object.entries(kept.threads)) {
-    const read = reads.of(thread)
-    if (read === count.read) counts.set(thread, { ...count })
-    else if (read < kept.foldedTo) again.add(thread)
-  }
+  const again = new Set(
+    folded.flatMap(([thread, { read }]) => {
+      const now = reads.of(thread)
+      return now !== read && now < kept.foldedTo ? [thread] : []
+    }),
+  )
+  // Where the user has spoken, who has read what was said before, and where that is after what is folded.
+  const spoken = new Set<string>()
+  const spokenSince = new Set<string>()
   let length = 0
   for (const row of newestFirst(hub, rid, again.size > 0 ? 0 : kept.folded, upTo)) {
     // Everything from here on was read, or is folded.
     if (row.to_pos <= reads.room) break
-    length += row.pos > kept.folded ? 1 : 0
+    const isNew = row.pos > kept.folded
+    length += isNew ? 1 : 0
+    if (row.reader === uid) {
+      spoken.add(row.readerThread)
+      if (isNew) spokenSince.add(row.readerThread)
+    }
     if (row.outcome === null) continue
     const { x, h, t = mainTimeline } = row.outcome
-    if (row.pos <= kept.folded && !again.has(t)) continue
+    if (spoken.has(t) || (!isNew && !again.has(t))) continue
     const read = reads.of(t)
     if (row.to_pos <= read) continue
     const count = counts.get(t) ?? { notifications: 0, highlights: 0, read }
@@ -50,21 +59,40 @@ export function unreadCounts(hub: HubContext, uid: number, rid: number, upTo: nu
     if (!x.includes(uid)) count.notifications += 1
     if (h.includes(uid)) count.highlights += 1
   }
+  for (const [thread, { read, notifications, highlights }] of folded) {
+    if (read !== reads.of(thread) || spokenSince.has(thread)) continue
+    const count = counts.get(thread) ?? { notifications: 0, highlights: 0, read }
+    counts.set(thread, {
+      read,
+      notifications: count.notifications + notifications,
+      highlights: count.highlights + highlights,
+    })
+  }
   if (length > longestTail) fold(hub, uid, rid, upTo, Object.fromEntries(counts))
   return summed(counts)
 }
 
 /**
- * Whether a user has something unread in a thread, or the main timeline, as of now. Rows up to `after`, a log position, are not
- * looked at.
+ * Tells whether a user has read what stands at a position of a room, in a thread or the main timeline, as of now: by a receipt, or by
+ * having spoken there since. Costs least where it is asked from the newest position on.
  */
-export function hasUnread(hub: HubContext, uid: number, rid: number, thread: string, after: number): boolean {
-  const read = readPosition(hub, uid, rid, thread)
-  for (const { to_pos: position, outcome } of newestFirst(hub, rid, after, hub.position)) {
-    if (position <= read) return false
-    if (outcome && (outcome.t ?? mainTimeline) === thread && !outcome.x.includes(uid)) return true
+export function whatIsRead(
+  hub: HubContext,
+  uid: number,
+  rid: number,
+): (thread: string | undefined, position: number) => boolean {
+  const reads = readPositions(hub, uid, rid)
+  const rows = newestFirst(hub, rid, 0, hub.position)
+  const spoken = new Map<string, number>()
+  let row = rows.next()
+  return (thread = mainTimeline, position) => {
+    if (reads.of(thread) >= position) return true
+    for (; !row.done && row.value.to_pos >= position; row = rows.next()) {
+      const { reader, readerThread, to_pos: at } = row.value
+      if (reader === uid && !spoken.has(readerThread)) spoken.set(readerThread, at)
+    }
+    return (spoken.get(thread) ?? -1) >= position
   }
-  return false
 }
 
 function summed(all: ReadonlyMap<string, Counts>): UnreadCounts {
@@ -82,6 +110,9 @@ interface LogRow {
   readonly pos: number
   readonly to_pos: number
   readonly outcome: NotifyOutcome | null
+  /** Who has read, by sending the event, what was said before it in the thread. */
+  readonly reader: number | null
+  readonly readerThread: string
 }
 
 /** The newest rows of the room that was counted last, as of a log position. */
@@ -129,21 +160,24 @@ function readMore(hub: HubContext, tail: Tail): void {
 
 /** Rows up to a position, the newest first; -1 is no limit. */
 function* logRows(hub: HubContext, rid: number, upTo: number, limit: number): Generator<LogRow> {
-  const rows = hub.sql.exec<{ pos: number; to_pos: number; notify: string | null }>(
-    'SELECT pos, to_pos, notify FROM log WHERE rid = ? AND pos <= ? ORDER BY pos DESC LIMIT ?',
+  const rows = hub.sql.exec<{
+    pos: number
+    to_pos: number
+    notify: string | null
+    reader: number | null
+    reader_thread: string | null
+  }>(
+    `SELECT pos, to_pos, notify, reader, reader_thread FROM log WHERE rid = ? AND pos <= ?
+     ORDER BY pos DESC LIMIT ?`,
     rid,
     upTo,
     limit,
   )
-  for (const { pos, to_pos, notify } of rows) {
+  for (const { pos, to_pos, notify, reader, reader_thread: thread } of rows) {
     // Written by `notified` alone.
-    yield { pos, to_pos, outcome: notify === null ? null : (JSON.parse(notify) as NotifyOutcome) }
+    const outcome = notify === null ? null : (JSON.parse(notify) as NotifyOutcome)
+    yield { pos, to_pos, outcome, reader, readerThread: thread ?? mainTimeline }
   }
-}
-
-/** The room position up to which a user has read a thread, or the main timeline. */
-export function readPosition(hub: HubContext, uid: number, rid: number, thread = mainTimeline): number {
-  return readPositions(hub, uid, rid).of(thread)
 }
 
 interface ReadPositions {

@@ -51,6 +51,14 @@ export function hasBadgeWaiting({ deps }: Pushes, pusher: Pusher): boolean {
   return waiting.toArray().length > 0
 }
 
+/** Whether something waits for a pusher at a position. */
+export function isWaitingAt({ deps }: Pushes, pusher: Pusher, position: number): boolean {
+  return (
+    deps.sql.exec('SELECT 1 FROM pushes WHERE pusher = ? AND pos = ?', pusher.id, position).toArray().length >
+    0
+  )
+}
+
 type PushRow = {
   pos: number
   ts: number
