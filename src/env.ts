@@ -1,5 +1,6 @@
 // The bindings of the Worker, as wrangler.toml declares them, and one typed accessor per Durable Object.
 
+import type { AppserviceSender } from './appservice/sender/appservice-sender.ts'
 import type { QueuedWork } from './federation/sender/context.ts'
 import type { FederationSender } from './federation/sender/federation-sender.ts'
 import type { EventFetcher } from './federation/receive/event-fetcher.ts'
@@ -18,6 +19,7 @@ export interface Env {
   readonly SERVER_KEYS: DurableObjectNamespace<ServerKeys>
   readonly PASSWORD_HASHER: DurableObjectNamespace<PasswordHasher>
   readonly FEDERATION_SENDER: DurableObjectNamespace<FederationSender>
+  readonly APPSERVICE_SENDER: DurableObjectNamespace<AppserviceSender>
   readonly REMOTE_JOIN: DurableObjectNamespace<RemoteJoin>
   readonly FEDERATION_QUEUE: Queue<QueuedWork>
   readonly EVENT_FETCHER: DurableObjectNamespace<EventFetcher>
@@ -139,6 +141,11 @@ export function eventFetcherStub(env: Env, roomId: RoomId): DurableObjectStub<Ev
 /** The one object that sends events to other servers. */
 export function federationSenderStub(env: Env): DurableObjectStub<FederationSender> {
   return env.FEDERATION_SENDER.get(env.FEDERATION_SENDER.idFromName('federation-sender'))
+}
+
+/** The object that sends events to an application service. */
+export function appserviceSenderStub(env: Env, id: string): DurableObjectStub<AppserviceSender> {
+  return env.APPSERVICE_SENDER.get(env.APPSERVICE_SENDER.idFromName(id))
 }
 
 /** The one object that hashes and checks passwords. */

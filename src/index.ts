@@ -3,6 +3,7 @@
 import { createApp } from './app.ts'
 import { sendQueued } from './federation/sender/consumer.ts'
 
+export { AppserviceSender } from './appservice/sender/appservice-sender.ts'
 export { FederationSender } from './federation/sender/federation-sender.ts'
 export { EventFetcher } from './federation/receive/event-fetcher.ts'
 export { RemoteJoin } from './federation/remote-join/remote-join.ts'

@@ -53,6 +53,10 @@ export type LogEvent =
   | { event: 'thumbnail_not_kept'; media_id: string; error: string }
   | { event: 'url_preview_not_kept'; error: string }
   | { event: 'appservice_answer_refused'; appservice: string; path: string; error: string }
+  | { event: 'appservice_failed'; appservice: string; txn_id: string; failures: number; error: string }
+  | { event: 'appservice_back'; appservice: string }
+  | { event: 'appservice_not_served'; appservice: string; error: string }
+  | { event: 'appservice_not_told'; appservice: string; room_id?: string; error: string }
 
 /** Writes one line. */
 export function log(entry: LogEvent): void {

@@ -30,6 +30,8 @@ export interface Appservice {
   readonly rateLimited: boolean
   /** Whether typing, receipts and presence are sent to it (MSC2409). */
   readonly receivesEphemeral: boolean
+  /** Whether it has asked for them by the name of before they were specified: then they are sent by that name too. */
+  readonly unstableEphemeral: boolean
   /** Names of the networks that it reaches. */
   readonly protocols: readonly string[]
 }
@@ -52,6 +54,8 @@ export function parseRegistration(name: string, text: string, serverName: Server
   const sender = newUserId(required('sender_localpart'), serverName)
   if (!sender) throw wrong('sender_localpart must be the localpart of a user id')
   const flag = (field: string) => readFlag(value, field, wrong)
+  // The name of the time before the specification had one; bridges still write it.
+  const unstableEphemeral = flag('de.sorunome.msc2409.push_ephemeral') ?? false
   return {
     id: required('id'),
     url: readUrl(property(value, 'url'), wrong),
@@ -63,8 +67,8 @@ export function parseRegistration(name: string, text: string, serverName: Server
     rooms: readNamespaces(namespaces, 'rooms', wrong),
     // Silence means limits, as for anybody else.
     rateLimited: flag('rate_limited') ?? true,
-    // The second name is of the time before the specification had it; bridges still write it.
-    receivesEphemeral: flag('receive_ephemeral') ?? flag('de.sorunome.msc2409.push_ephemeral') ?? false,
+    receivesEphemeral: flag('receive_ephemeral') ?? unstableEphemeral,
+    unstableEphemeral,
     protocols: readProtocols(property(value, 'protocols') ?? [], wrong),
   }
 }

@@ -3,6 +3,7 @@
 import * as v from 'valibot'
 import { pingAppservice } from '../appservice/ping.ts'
 import { requireAppservice } from '../appservice/require-appservice.ts'
+import { appserviceSenderStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App } from '../http/app-type.ts'
 import { jsonBody } from '../http/json-body.ts'
@@ -20,6 +21,9 @@ export function appservicePingRoutes(app: App): void {
       throw new MatrixError('M_FORBIDDEN', 403, 'The access token is that of another application service')
     }
     const { transaction_id: transactionId } = await jsonBody(c, body)
-    return c.json({ duration_ms: await pingAppservice(appservice, transactionId) })
+    const duration = await pingAppservice(appservice, transactionId)
+    // What waits for it while it was away is sent at once.
+    await appserviceSenderStub(c.env, appservice.id).wake()
+    return c.json({ duration_ms: duration })
   })
 }

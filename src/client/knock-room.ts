@@ -35,12 +35,21 @@ export async function knockOnRoom(
     const signed = await makeMember(deps, server, member)
     return { knock: signed, body: await sendKnock(deps, server, roomId, signed) }
   })
+  const { eventId, pdu } = knock
   await hubStub(c.env, shard).applyRemoteMembership({
     roomId,
     userId,
     membership: 'knock',
-    eventId: knock.eventId,
+    eventId,
     stripped: await shownState(c.env, roomId, knock, body),
+    event: {
+      type: 'm.room.member',
+      event_id: eventId,
+      sender: userId,
+      state_key: userId,
+      content: objectProperty(pdu, 'content') ?? {},
+      origin_server_ts: property(pdu, 'origin_server_ts') ?? Date.now(),
+    },
   })
 }
 

@@ -2,6 +2,7 @@
 
 import { writeToRoom } from '../federation/write-to-room.ts'
 import * as v from 'valibot'
+import { tellAliases } from '../appservice/tell-aliases.ts'
 import { roomStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
@@ -33,6 +34,7 @@ export function roomAliasRoutes(app: App): void {
     if (!(await insertAlias(c.env, { alias, roomId, creator: userId }))) {
       throw new MatrixError('M_UNKNOWN', 409, `Room alias ${alias} already exists`)
     }
+    await tellAliases(c.env, roomId, [alias])
     return c.json({})
   })
 

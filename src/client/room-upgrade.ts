@@ -2,6 +2,7 @@
 
 import { writeToRoom } from '../federation/write-to-room.ts'
 import * as v from 'valibot'
+import { tellAliases } from '../appservice/tell-aliases.ts'
 import { roomStub } from '../env.ts'
 import type { App } from '../http/app-type.ts'
 import { jsonBody } from '../http/json-body.ts'
@@ -58,6 +59,7 @@ export function roomUpgradeRoutes(app: App): void {
     })
     // 4. The aliases, 5. the tombstone, and 6. the end of the old room.
     if (aliases.length > 0) await moveAliases(c.env, roomId, replacement)
+    await tellAliases(c.env, replacement, aliases)
     await writeToRoom(c.env, roomId, (room) => room.retire({ sender, replacement, aliases }))
     return c.json({ replacement_room: replacement })
   })

@@ -1,5 +1,7 @@
 // What the functions of the Hub work on: its SQLite and the one counter that orders everything a user can be told.
 
+import { listeners } from '../appservice/listeners.ts'
+import type { Appservice } from '../appservice/registration.ts'
 import { config } from '../config.ts'
 import { type Env, hubStub } from '../env.ts'
 
@@ -10,6 +12,8 @@ export interface HubContext {
   readonly serverName: string
   /** The shards beside this one. */
   readonly otherShards: readonly number[]
+  /** The application services that are told of what happens. */
+  readonly appservices: readonly Appservice[]
   readonly now: () => number
   /** Keeps the object alive for work that nobody waits for. */
   readonly waitUntil: (work: Promise<unknown>) => void
@@ -39,6 +43,7 @@ export function openHub(ctx: DurableObjectState, env: Env): HubContext {
     otherShards: Array.from({ length: config(env).hubShards }, (_, shard) => shard).filter(
       (shard) => !hubStub(env, shard).id.equals(ctx.id),
     ),
+    appservices: listeners(env),
     now: Date.now,
     waitUntil: (work) => ctx.waitUntil(work),
     roomsPerSync: config(env).roomsPerSync,

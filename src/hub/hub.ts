@@ -133,6 +133,7 @@ import { planSync } from './sync.ts'
 import { seenToDevice, type SyncRequest, syncRequestHeader } from './sync-request.ts'
 import { type FoundOther, type OthersSearch, searchOthers } from './search-others.ts'
 import { setTyping, type TypingRequest } from './set-typing.ts'
+import { tellAppservicesElsewhere } from './tell-appservices.ts'
 import {
   eraseThreadSubscriptions,
   subscribeToThread,
@@ -178,7 +179,8 @@ export class Hub extends DurableObject<Env> {
   }
 
   /** An invite, a knock or the end of one, in a room that lives elsewhere. Whether anything changed. */
-  applyRemoteMembership(change: RemoteMembership): boolean {
+  async applyRemoteMembership(change: RemoteMembership): Promise<boolean> {
+    await tellAppservicesElsewhere(this.#hub, change)
     return applyRemoteMembership(this.#hub, change)
   }
 

@@ -2,7 +2,7 @@
 // which servers. A row a member, written with what the room tells of its events.
 // Specification: server-server API, "Device Management"; client-server API, "Tracking the device list for a user".
 
-import type { ServerName, UserId } from '../matrix/event.ts'
+import type { RoomId, ServerName, UserId } from '../matrix/event.ts'
 import type { JsonValue } from '../matrix/json.ts'
 import { serverNameOf } from '../matrix/identifiers.ts'
 import type { HubContext } from './context.ts'
@@ -127,6 +127,18 @@ export function sharersWithOther(hub: HubContext, other: UserId): number[] {
     )
     .toArray()
     .map(({ uid }) => uid)
+}
+
+/** The rooms of this shard that one who is not of it is in. Costs what the rooms of the shard are. */
+export function roomsOfOther(hub: HubContext, other: UserId): RoomId[] {
+  return hub.sql
+    .exec<{ roomId: RoomId }>(
+      `SELECT rooms.room_id AS roomId FROM rooms
+       JOIN other_members ON other_members.rid = rooms.rid AND other_members.user_id = ?`,
+      other,
+    )
+    .toArray()
+    .map(({ roomId }) => roomId)
 }
 
 /** The other servers in the rooms of a user, or only those in one of the rooms. */

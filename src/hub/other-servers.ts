@@ -8,6 +8,7 @@ import type { RoomId } from '../matrix/event.ts'
 import type { HubContext } from './context.ts'
 import type { ReceiptRequest } from './set-receipt.ts'
 import type { TypingRequest } from './set-typing.ts'
+import { tellAppservicesTyping } from './tell-appservices.ts'
 
 // Rooms → whether they have other servers. What is forgotten costs a call.
 const rememberedRooms = 10_000
@@ -41,7 +42,7 @@ async function tellSender(hub: HubContext, edu: RoomEdu): Promise<void> {
 const repeatedMs = 20_000
 const toldTyping = new WeakMap<HubContext, Map<string, number>>()
 
-/** Tells other servers that a user of this shard types, still types, or has stopped. */
+/** Tells other servers, and application services, that a user of this shard types, still types, or has stopped. */
 export function tellTyping(
   hub: HubContext,
   { userId, roomId, typing }: Omit<TypingRequest, 'timeout'>,
@@ -54,6 +55,7 @@ export function tellTyping(
   if (typing) told.set(key, hub.now())
   else told.delete(key)
   tellOtherServers(hub, { type: 'm.typing', roomId, userId, typing })
+  tellAppservicesTyping(hub, { roomId, userId, typing })
 }
 
 /** Tells other servers how far a user of this shard has read. Private receipts stay here. */

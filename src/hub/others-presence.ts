@@ -101,9 +101,14 @@ export function silentOthers(hub: HubContext): OtherPresence[] {
 }
 
 function contentOf(hub: HubContext, { told, at }: KnownPresence): PresenceContent {
+  return contentOfTold(told, Math.max(0, hub.now() - at))
+}
+
+/** What others tell, as clients are shown it after so many milliseconds. */
+export function contentOfTold(told: OtherPresence, after = 0): PresenceContent {
   return {
     presence: told.presence,
-    last_active_ago: told.lastActiveAgo + Math.max(0, hub.now() - at),
+    last_active_ago: told.lastActiveAgo + after,
     ...(told.currentlyActive && told.presence === 'online' ? { currently_active: true } : {}),
     ...(told.statusMsg === undefined ? {} : { status_msg: told.statusMsg }),
   }

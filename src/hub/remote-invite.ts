@@ -7,7 +7,7 @@ import { type JsonObject, objectProperty, stringProperty } from '../matrix/json.
 import type { Pusher } from '../push/context.ts'
 import { type HubContext, nextPosition, transact } from './context.ts'
 import { appliedUpTo } from './inbox.ts'
-import { internRoom, internUser } from './interned.ts'
+import { findRoom, findUser, internRoom, internUser } from './interned.ts'
 import { membershipOf } from './members.ts'
 import { nobodyNotified, notified } from './notify.ts'
 import { queueNews, startPushes } from './pushes.ts'
@@ -21,7 +21,7 @@ export interface RemoteMembership {
   readonly eventId: EventId
   /** For invites and knocks: what the client is shown of the room, the member event among it. */
   readonly stripped?: readonly JsonObject[]
-  /** For what ends one: the member event as clients see it. The user's own leave where it is left out. */
+  /** The member event as clients see it. The user's own leave where it is left out. */
   readonly event?: JsonObject
 }
 
@@ -31,18 +31,26 @@ export interface RemoteMembership {
  * neither invited nor knocking.
  */
 export function applyRemoteMembership(hub: HubContext, change: RemoteMembership): boolean {
-  const { roomId, userId, membership } = change
+  const { roomId, userId } = change
+  if (!isNews(hub, change)) return false
   const present = membershipOf(hub, userId, roomId)
-  if (present === 'join') return false
-  const ends = membership === 'leave' || membership === 'ban'
-  if (ends && present !== 'invite' && present !== 'knock') return false
   const rid = internRoom(hub, roomId)
   const uid = internUser(hub, userId)
-  if (wasApplied(hub, rid, uid, change.eventId)) return false
   const queued = transact(hub, () => write(hub, rid, uid, change, present))
   wakeUser(hub, uid)
   startPushes(hub, queued)
   return true
+}
+
+/** Whether `applyRemoteMembership` changes anything. */
+export function isNews(hub: HubContext, { roomId, userId, membership, eventId }: RemoteMembership): boolean {
+  const present = membershipOf(hub, userId, roomId)
+  if (present === 'join') return false
+  const ends = membership === 'leave' || membership === 'ban'
+  if (ends && present !== 'invite' && present !== 'knock') return false
+  const rid = findRoom(hub, roomId)
+  const uid = findUser(hub, userId)
+  return rid === undefined || uid === undefined || !wasApplied(hub, rid, uid, eventId)
 }
 
 function wasApplied(hub: HubContext, rid: number, uid: number, eventId: EventId): boolean {
@@ -53,13 +61,11 @@ function wasApplied(hub: HubContext, rid: number, uid: number, eventId: EventId)
   )
 }
 
-/** What the client is shown with the membership. */
-function shown(
-  hub: HubContext,
-  { membership, userId, eventId, stripped, event }: RemoteMembership,
-): JsonObject[] {
-  if (membership === 'invite' || membership === 'knock') return [...(stripped ?? [])]
-  const leave = {
+/** The member event as clients see it, undefined where whoever told of it has not shown it. */
+export function memberEvent(hub: HubContext, change: RemoteMembership): JsonObject | undefined {
+  const { membership, userId, eventId, event } = change
+  if (event || membership === 'invite' || membership === 'knock') return event
+  return {
     type: 'm.room.member',
     event_id: eventId,
     sender: userId,
@@ -67,7 +73,14 @@ function shown(
     origin_server_ts: hub.now(),
     content: { membership },
   }
-  return [event ?? leave]
+}
+
+/** What the client is shown with the membership. */
+function shown(hub: HubContext, change: RemoteMembership): JsonObject[] {
+  const { membership, stripped } = change
+  if (membership === 'invite' || membership === 'knock') return [...(stripped ?? [])]
+  const event = memberEvent(hub, change)
+  return event ? [event] : []
 }
 
 /** An invite as push rules and push gateways look at it; undefined for other memberships. */

@@ -5,6 +5,7 @@ import { nextPosition, transact, type HubContext } from './context.ts'
 import { findUser, internRoom } from './interned.ts'
 import { joinedMembers } from './members.ts'
 import { hasPushers, pushCount } from './pushes.ts'
+import { tellAppservicesReceipt } from './tell-appservices.ts'
 import { unreadMayHaveChanged, unreadTotal } from './unread-total.ts'
 import { wakeUser } from './waiters.ts'
 
@@ -54,6 +55,8 @@ export function setReceipt(hub: HubContext, request: ReceiptRequest): ReceiptReq
     )
   })
   wakeReaders(hub, rid, request)
+  // The shard of a user tells of them.
+  if (own !== undefined) tellAppservicesReceipt(hub, request)
   if (counting) {
     unreadMayHaveChanged(hub, counting.uid, rid)
     pushCount(hub, counting.uid, counting.was)

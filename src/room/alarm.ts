@@ -10,6 +10,7 @@ import { armAlarm, soonMs, writeCursors } from './outbox.ts'
 import { sendOrHandOver } from './own-events.ts'
 import { resumePending } from './pending-pdus.ts'
 import { sendDueEvents } from './send-delayed.ts'
+import { appservicesAreTold, tellAppservices } from './tell-appservices.ts'
 import { senderIsTold, tellSender } from './tell-sender.ts'
 
 /** The room's alarm. Arms itself again while a sink is behind: retried until it succeeds. */
@@ -26,9 +27,9 @@ export async function onAlarm(room: RoomContext): Promise<void> {
   if (!indexIsTold(room)) await tellIndex(room)
   if (!eventIndexIsTold(room)) await tellEventIndex(room)
   if (!senderIsTold(room)) await tellSender(room)
+  if (!appservicesAreTold(room)) await tellAppservices(room)
   writeCursors(room)
   await resumePending(room)
-  if (!hubsAreTold(room) || !indexIsTold(room) || !eventIndexIsTold(room) || !senderIsTold(room)) {
-    armAlarm(room, soonMs)
-  }
+  const isToldAll = hubsAreTold(room) && indexIsTold(room) && eventIndexIsTold(room)
+  if (!isToldAll || !senderIsTold(room) || !appservicesAreTold(room)) armAlarm(room, soonMs)
 }

@@ -10,6 +10,7 @@ import type { EventId, RoomAlias, RoomId, ServerName, UserId } from '../matrix/e
 import type { InviteKey } from '../matrix/event-auth/third-party-invite.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import type { RoomVersionId } from '../matrix/room-version.ts'
+import { forgetAliases, interestsAppservice } from './appservice-interest.ts'
 import { onAlarm } from './alarm.ts'
 import type { EventDraft } from './build-event.ts'
 import type { Viewer } from './client-event.ts'
@@ -82,6 +83,7 @@ import {
 import { type ClientSendRequest, sendFromClient } from './client-send.ts'
 import { tellIndex, tellIndexIfPublished } from './index-room.ts'
 import { newestFor, pduTexts } from './sender-read.ts'
+import { tellAppservices } from './tell-appservices.ts'
 import { tellSender } from './tell-sender.ts'
 import {
   changeMembership,
@@ -123,6 +125,7 @@ export class Room extends DurableObject<Env> {
   async createRoom(request: CreateRoomRequest): Promise<InviteDetails> {
     const details = createRoom(this.#room, await ensureSigner(this.#room), request)
     await Promise.all([tellHubs(this.#room), tellIndex(this.#room)])
+    this.ctx.waitUntil(tellAppservices(this.#room))
     return details
   }
 
@@ -459,6 +462,16 @@ export class Room extends DurableObject<Env> {
     return [...localMembers(this.#room)]
   }
 
+  /** Whether an application service is interested in what happens here. */
+  interestsAppservice(id: string): Promise<boolean> {
+    return interestsAppservice(this.#room, id)
+  }
+
+  /** Aliases that lead here have come or gone. */
+  aliasesChanged(): void {
+    forgetAliases(this.#room)
+  }
+
   aliasStanding(userId: UserId): AliasStanding {
     return aliasStanding(this.#room, userId)
   }
@@ -467,6 +480,7 @@ export class Room extends DurableObject<Env> {
     readonly sender: UserId
     readonly aliases: readonly RoomAlias[]
   }): Promise<void> {
+    forgetAliases(this.#room)
     withdrawAliases(this.#room, await ensureSigner(this.#room), request)
     await this.#tell()
   }
@@ -483,6 +497,7 @@ export class Room extends DurableObject<Env> {
   }
 
   async retire(request: RetireRequest): Promise<void> {
+    forgetAliases(this.#room)
     retire(this.#room, await ensureSigner(this.#room), request)
     await this.#tell()
     await tellIndex(this.#room)
@@ -506,7 +521,7 @@ export class Room extends DurableObject<Env> {
     if (!findIdentity(this.#room)) return
     await Promise.all([tellHubs(this.#room), tellIndexIfPublished(this.#room)])
     // The client need not wait for that.
-    this.ctx.waitUntil(tellSender(this.#room))
+    this.ctx.waitUntil(Promise.all([tellSender(this.#room), tellAppservices(this.#room)]))
   }
 
   // Reading, as the client-server API answers it.

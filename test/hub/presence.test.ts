@@ -78,6 +78,7 @@ function openHub(): HubContext {
     now: () => Date.now(),
     roomsPerSync: 10,
     otherShards: [],
+    appservices: [],
     sockets: (tag) => sockets.get(tag) ?? [],
     position: 1,
     bootPosition: 1,

@@ -3,9 +3,25 @@
 import { DatabaseSync } from 'node:sqlite'
 import * as fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
+import { readWranglerConfig } from '../../scripts/wrangler-config.ts'
+import type { Env } from '../../src/env.ts'
 import type { RoomContext } from '../../src/room/context.ts'
 import { hasOtherServers, joinedServers, joinedServersBefore } from '../../src/room/joined-servers.ts'
 import { roomMigrations } from '../../src/room/schema.ts'
+
+const bridge = {
+  id: 'bridge',
+  url: 'http://127.0.0.1:9',
+  as_token: 'as token',
+  hs_token: 'hs token',
+  sender_localpart: '_bridge_bot',
+  namespaces: { users: [{ exclusive: true, regex: '@_bridge_' }] },
+}
+const env = {
+  ...readWranglerConfig().vars,
+  SERVER_NAME: 'us.test',
+  APPSERVICE_BRIDGE: JSON.stringify(bridge),
+} as unknown as Env
 
 let database: DatabaseSync
 let room: RoomContext
@@ -20,6 +36,7 @@ beforeEach(() => {
   const context: Partial<RoomContext> = {
     sql: { exec } as unknown as SqlStorage,
     serverName: 'us.test' as RoomContext['serverName'],
+    env,
     live: { position: 0, heads: [], told: {} },
   }
   room = context as RoomContext

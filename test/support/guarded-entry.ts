@@ -8,6 +8,7 @@ export const Room = guardObject(local.Room, 'Room')
 export const Hub = guardObject(local.Hub, 'Hub')
 export const ServerKeys = guardObject(local.ServerKeys, 'ServerKeys')
 export const FederationSender = guardObject(local.FederationSender, 'FederationSender')
+export const AppserviceSender = guardObject(local.AppserviceSender, 'AppserviceSender')
 export const PasswordHasher = guardObject(local.PasswordHasher, 'PasswordHasher')
 
 export const EventFetcher = guardObject(local.EventFetcher, 'EventFetcher')

@@ -1,6 +1,7 @@
 // Ephemeral data of other servers, by one table of what is understood. Each says something about its origin's users only.
 // Specification: server-server API, "EDUs", "Typing Notifications", "Receipts", "Device Management".
 
+import { tellRoomEdu } from '../../appservice/tell-room-edu.ts'
 import { config } from '../../config.ts'
 import { type Env, hubStub, roomStub } from '../../env.ts'
 import { errorMessage, log } from '../../log.ts'
@@ -50,9 +51,11 @@ async function receiveTyping(env: Env, origin: ServerName, content: JsonObject):
   if (!roomId || !userId || typeof typing !== 'boolean') return
   const [present] = await roomStub(env, roomId).joinedUsersOf(origin, [userId])
   if (!present) return
-  await eachShard(env, (shard) =>
-    hubStub(env, shard).applyTyping({ userId: present, roomId, typing, timeout: typingTimeoutMs }),
-  )
+  const request = { userId: present, roomId, typing, timeout: typingTimeoutMs }
+  await Promise.all([
+    eachShard(env, (shard) => hubStub(env, shard).applyTyping(request)),
+    tellRoomEdu(env, { type: 'm.typing', ...request }),
+  ])
 }
 
 async function receiveReceipts(env: Env, origin: ServerName, content: JsonObject): Promise<void> {
@@ -69,7 +72,11 @@ async function receiveRead(env: Env, origin: ServerName, roomId: RoomId, read: J
   const named = Object.keys(read).flatMap((id) => parseUserId(id) ?? [])
   for (const userId of await roomStub(env, roomId).joinedUsersOf(origin, named)) {
     const receipt = readReceipt(userId, roomId, objectProperty(read, userId))
-    if (receipt) await eachShard(env, (shard) => hubStub(env, shard).applyReceipt(receipt))
+    if (!receipt) continue
+    await Promise.all([
+      eachShard(env, (shard) => hubStub(env, shard).applyReceipt(receipt)),
+      tellRoomEdu(env, { ...receipt, type: 'm.receipt', receipt: receipt.type }),
+    ])
   }
 }
 

@@ -89,12 +89,14 @@ async function receiveInvite(env: Env, invite: Invite): Promise<JsonObject> {
   // 5. Otherwise the user is told, and the inviting server gets our signature.
   const signer = await ownSigner(env)
   const countersigned = countersignEvent(pdu, rules, signer.serverName, signer.keyId, signer.key)
+  const { event_id: eventId, type, sender, origin_server_ts, content } = event
   await hubStub(env, shard).applyRemoteMembership({
     roomId,
     userId,
     membership: 'invite',
-    eventId: event.event_id,
+    eventId,
     stripped: [...state, strippedForm(event)],
+    event: { type, event_id: eventId, sender, state_key: userId, content, origin_server_ts },
   })
   return countersigned
 }

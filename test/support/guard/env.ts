@@ -21,6 +21,7 @@ export function guardEnv(env: LocalEnv): LocalEnv {
     REMOTE_JOIN: guardNamespace(env.REMOTE_JOIN, 'RemoteJoin'),
     EVENT_FETCHER: guardNamespace(env.EVENT_FETCHER, 'EventFetcher'),
     FEDERATION_SENDER: guardNamespace(env.FEDERATION_SENDER, 'FederationSender'),
+    APPSERVICE_SENDER: guardNamespace(env.APPSERVICE_SENDER, 'AppserviceSender'),
     FEDERATION_QUEUE: guardQueue(env.FEDERATION_QUEUE),
     ...(env.FEDERATION_TRANSPORT && { FEDERATION_TRANSPORT: guardTransport(env.FEDERATION_TRANSPORT) }),
     ...(env.MAIL_SINK && { MAIL_SINK: guardTransport(env.MAIL_SINK) }),
