@@ -2,7 +2,7 @@
 // Specification: application service API, "Registration", "Pushing events".
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { JsonObject, JsonValue } from '../../src/matrix/json.ts'
+import { type JsonObject, type JsonValue, objectProperty, property } from '../../src/matrix/json.ts'
 import { startAppservice, type TestAppservice } from '../support/appservice.ts'
 import { startServer, type Account, type TestServer } from '../support/server.ts'
 import { textOf } from '../support/text-of.ts'
@@ -130,8 +130,13 @@ describe('an application service is sent what happens', () => {
       { membership: 'leave', reason: 'no' },
       { membership: 'ban' },
     ])
-    const shown = (got[0]?.['unsigned'] as JsonObject)['invite_room_state'] as JsonObject[]
-    expect(shown.map(({ type }) => type)).toEqual(expect.arrayContaining(['m.room.create', 'm.room.name']))
+    const shown = property(objectProperty(got[0], 'unsigned'), 'invite_room_state')
+    expect(shown).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ type: 'm.room.create' }),
+        expect.objectContaining({ type: 'm.room.name', content: { name: 'Quiet' } }),
+      ]),
+    )
     expect(got[1]?.['unsigned']).toMatchObject({ prev_content: { membership: 'invite' } })
   })
 
