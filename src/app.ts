@@ -13,6 +13,7 @@ import { accountDataRoutes } from './client/account-data.ts'
 import { accountDeactivationRoutes } from './client/account-deactivation.ts'
 import { accountPasswordRoutes } from './client/account-password.ts'
 import { administrativeContactRoutes } from './client/administrative-contact.ts'
+import { appserviceDirectoryRoutes } from './client/appservice-directory.ts'
 import { appservicePingRoutes } from './client/appservice-ping.ts'
 import { authFallbackRoutes } from './client/auth-fallback.ts'
 import { capabilitiesRoutes } from './client/capabilities.ts'
@@ -117,6 +118,7 @@ export function createApp(): App {
   requestTokenRoutes(app)
   submitTokenRoutes(app)
   unsubscribeRoutes(app)
+  appserviceDirectoryRoutes(app)
   appservicePingRoutes(app)
   authFallbackRoutes(app)
   capabilitiesRoutes(app)

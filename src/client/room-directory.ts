@@ -1,6 +1,7 @@
 // Specification: client-server API, "Published room directory".
 
 import * as v from 'valibot'
+import { parseInstanceId } from '../appservice/network-instance.ts'
 import { config } from '../config.ts'
 import { type Env, roomStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
@@ -24,6 +25,14 @@ const longestPage = 500
 const defaultPage = 100
 const serverParam = v.looseObject({ server: v.optional(v.string()) })
 const pageParams = v.looseObject({
+  // Clients have these in the body of a POST alone, other servers here too.
+  include_all_networks: v.optional(
+    v.pipe(
+      v.picklist(['true', 'false']),
+      v.transform((text) => text === 'true'),
+    ),
+  ),
+  third_party_instance_id: v.optional(v.string()),
   limit: v.optional(v.pipe(v.string(), v.digits(), v.transform(Number))),
   since: v.optional(v.string()),
 })
@@ -85,32 +94,51 @@ export function roomDirectoryRoutes(app: App): void {
 
 /** A page of this server's directory, as query parameters ask for it. M_INVALID_PARAM. */
 export async function listDirectory(env: Env, query: Record<string, string>): Promise<JsonObject> {
-  const { limit, since } = checked(pageParams, query, 'M_INVALID_PARAM')
-  return await page(env, { limit: pageSize(limit), ...placeOf(since) })
+  const { limit, since, ...networks } = checked(pageParams, query, 'M_INVALID_PARAM')
+  return await page(env, { limit: pageSize(limit), ...placeOf(since), ...networksOf(env, networks) })
 }
 
 /** A page of this server's directory, as the body of a POST asks for it. M_BAD_JSON, M_INVALID_PARAM. */
 export async function searchDirectory(env: Env, content: JsonObject): Promise<JsonObject> {
   const body = checked(searchBody, content, 'M_BAD_JSON')
-  if (body.third_party_instance_id !== undefined) {
-    if (body.include_all_networks === true) {
-      throw new MatrixError(
-        'M_INVALID_PARAM',
-        400,
-        'Invalid field third_party_instance_id: only without include_all_networks',
-      )
-    }
-    // No room of this server belongs to another network.
-    return { chunk: [], total_room_count_estimate: 0 }
-  }
   const term = body.filter?.generic_search_term
   const types = body.filter?.room_types
   return await page(env, {
     limit: pageSize(body.limit),
     ...placeOf(body.since),
+    ...networksOf(env, body),
     ...(term === undefined ? {} : { searchTerm: term }),
     ...(types === undefined ? {} : { roomTypes: types }),
   })
+}
+
+/** Whose rooms are asked for. M_INVALID_PARAM. */
+function networksOf(
+  env: Env,
+  asked: {
+    readonly include_all_networks?: boolean | undefined
+    readonly third_party_instance_id?: string | undefined
+  },
+): Pick<DirectoryQuery, 'networks'> {
+  const { include_all_networks: all = false, third_party_instance_id: id } = asked
+  const { appservices } = config(env)
+  if (id === undefined)
+    return all && appservices.length > 0 ? { networks: { allOf: appservices.map((one) => one.id) } } : {}
+  // "Can only be used if `include_all_networks` is false."
+  if (all) {
+    throw new MatrixError(
+      'M_INVALID_PARAM',
+      400,
+      'Invalid field third_party_instance_id: only without include_all_networks',
+    )
+  }
+  const instance = parseInstanceId(id)
+  const known = appservices.find((one) => one.id === instance?.appservice)
+  if (!instance || !known?.protocols.includes(instance.protocol)) {
+    return { networks: { appservice: '', networks: [] } }
+  }
+  // Application services publish under the name of the network, or of the protocol for all of its networks.
+  return { networks: { appservice: known.id, networks: [instance.network, instance.protocol] } }
 }
 
 function otherServer(c: AppContext, server: string | undefined): ServerName | undefined {

@@ -4,6 +4,7 @@
 import { and, desc, eq, gt, inArray, isNull, lt, lte, or, type SQL, sql } from 'drizzle-orm'
 import type { RoomId } from '../matrix/event.ts'
 import { database } from './database.ts'
+import { appserviceDirectory } from './schema/appservice-directory.ts'
 import { rooms } from './schema/rooms.ts'
 
 export type RoomSummary = typeof rooms.$inferSelect
@@ -66,6 +67,8 @@ export interface DirectoryPlace {
 
 export interface DirectoryQuery {
   readonly limit: number
+  /** Whose rooms: those that this server publishes by default. */
+  readonly networks?: DirectoryNetworks
   /** What the rooms must have in their name, topic or alias. */
   readonly searchTerm?: string
   /** Null stands for rooms without a type. */
@@ -73,6 +76,12 @@ export interface DirectoryQuery {
   readonly after?: DirectoryPlace
   readonly before?: DirectoryPlace
 }
+
+export type DirectoryNetworks =
+  /** Those that an application service publishes under some names of networks. */
+  | { readonly appservice: string; readonly networks: readonly string[] }
+  /** Those that this server publishes, and all that some application services do. */
+  | { readonly allOf: readonly string[] }
 
 /**
  * Published rooms with the most members first, `limit` of them after a place or before it. `more` tells whether
@@ -106,16 +115,30 @@ export function searchText(text: string): string {
   return text.normalize('NFC').toLowerCase()
 }
 
-function matching({ searchTerm, roomTypes }: DirectoryQuery): (SQL | undefined)[] {
+function matching({ searchTerm, roomTypes, networks }: DirectoryQuery): (SQL | undefined)[] {
   const term = searchText(searchTerm ?? '')
   return [
-    // As in the condition of the index.
-    sql`${rooms.published} = 1`,
+    listed(networks),
     // Nobody can join a room that all have left.
     gt(rooms.joinedMembers, 0),
     term === '' ? undefined : sql`instr(${rooms.search}, ${term}) > 0`,
     roomTypes === undefined ? undefined : hasType(roomTypes),
   ]
+}
+
+function listed(networks: DirectoryNetworks | undefined): SQL | undefined {
+  // As in the condition of the index.
+  const here = sql`${rooms.published} = 1`
+  if (!networks) return here
+  const { roomId, appservice, network } = appserviceDirectory
+  const among = (column: typeof appservice | typeof network, values: readonly string[]) =>
+    sql`${column} IN (SELECT value FROM json_each(${JSON.stringify(values)}))`
+  const condition =
+    'allOf' in networks
+      ? among(appservice, networks.allOf)
+      : and(eq(appservice, networks.appservice), among(network, networks.networks))
+  const there = sql`${rooms.roomId} IN (SELECT ${roomId} FROM ${appserviceDirectory} WHERE ${condition})`
+  return 'allOf' in networks ? or(here, there) : there
 }
 
 function hasType(roomTypes: readonly (string | null)[]): SQL | undefined {
