@@ -4,6 +4,7 @@ import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { appRoutes } from '../../../scripts/coverage.ts'
 import { unwatchedFetch } from '../../contract/watch-fetch.ts'
+import { clientId, type FakeProvider, startFakeProvider } from '../../support/fake-openid-provider.ts'
 import { newClient } from '../../support/room-client.ts'
 import { mailbox, mailVars } from '../../support/mailbox.ts'
 import { startServer, testServerName, type TestServer } from '../../support/server.ts'
@@ -14,14 +15,24 @@ import type { World } from './values.ts'
 const routes = appRoutes().filter(({ path }) => !path.startsWith('/_matrix/federation/'))
 
 let server: TestServer
+let provider: FakeProvider
 let people = 0
 beforeAll(async () => {
+  provider = await startFakeProvider()
+  const { issuer } = provider
   server = await startServer({
     mail: mailbox().handler,
-    vars: { ...mailVars, REGISTRATION_SHARED_SECRET: 'secret' },
+    vars: {
+      ...mailVars,
+      REGISTRATION_SHARED_SECRET: 'secret',
+      SSO_PROVIDERS: JSON.stringify([{ id: 'fake', name: 'Fake', issuer, client_id: clientId }]),
+    },
   })
 })
-afterAll(() => server.stop())
+afterAll(async () => {
+  await server.stop()
+  await provider.stop()
+})
 
 interface Asker {
   readonly world: World

@@ -87,6 +87,7 @@ function fill(g: fc.GeneratorValue, path: string, world: World): string {
     kind: 'underride',
     keyName: 'displayname',
     version: '1',
+    idpId: 'fake',
   }
   const segments = path.split('/').map((segment) => {
     if (!segment.startsWith(':')) return segment
