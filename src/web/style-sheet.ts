@@ -37,6 +37,7 @@ a.button {
   display: block; margin: 0 0 .75rem; min-height: 2.75rem; padding: .625rem 1rem; font-weight: 600; text-align: center;
   text-decoration: none; color: var(--on-accent); background: var(--accent); border-radius: .5rem;
 }
+nav + form { margin-top: 1.5rem; padding-top: 1.5rem; border-top: 1px solid var(--line); }
 button:disabled { opacity: .6; cursor: default; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 a { color: var(--accent); }
