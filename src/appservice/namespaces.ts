@@ -29,14 +29,19 @@ export function looksAfterAlias(appservice: Appservice, alias: RoomAlias): boole
   return appservice.aliases.some(({ matches }) => matches(alias))
 }
 
+/** Refuses a user whom an application service does not look after. 400 M_EXCLUSIVE. */
+export function refuseOutsider(env: Env, userId: UserId, asking: Appservice): void {
+  if (!looksAfterUser(env, asking, userId)) {
+    throw exclusive('The user id is not in the namespace of the application service')
+  }
+}
+
 /**
  * Refuses a user id that belongs to an application service alone, unless it is that one that asks. 400 M_EXCLUSIVE. With
  * `asking`, an application service, also what is outside of its own namespace.
  */
 export function refuseForeignUser(env: Env, userId: UserId, asking?: Appservice): void {
-  if (asking && !looksAfterUser(env, asking, userId)) {
-    throw exclusive('The user id is not in the namespace of the application service')
-  }
+  if (asking) refuseOutsider(env, userId, asking)
   const owners = config(env).appservices.filter(
     ({ sender, users }) =>
       sender === userId || users.some((space) => space.exclusive && space.matches(userId)),

@@ -24,12 +24,12 @@ const deactivationBody = v.object({
 export function accountDeactivationRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3accountdeactivate
   app.post('/_matrix/client/v3/account/deactivate', async (c) => {
-    await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
     const session = await optionalFullSession(c)
+    if (!session?.appservice) await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
     const body = await jsonObject(c)
     const { erase, id_server } = checked(deactivationBody, body, 'M_BAD_JSON')
     const idServer = id_server === undefined ? undefined : identityServerName(id_server)
-    const flows = session ? await ownerFlows(c.env, session.userId) : passwordFlows(c.env)
+    const flows = session ? await ownerFlows(c.env, session) : passwordFlows(c.env)
     const auth = await interactiveAuth(c, { body, flows, session })
     if (auth instanceof Response) return auth
     const user = await authenticatedUser(c.env, auth)

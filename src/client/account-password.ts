@@ -12,7 +12,7 @@ import type { Flows } from '../http/interactive-auth-stages.ts'
 import { checked, jsonObject } from '../http/json-body.ts'
 import { ownerFlows, passwordFlows } from '../http/owner-flows.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
-import { optionalFullSession, type Session } from '../http/session.ts'
+import { optionalFullSession, refuseAppservice, type Session } from '../http/session.ts'
 import type { UserId } from '../matrix/event.ts'
 import { usePasswordValidation } from '../storage/threepid-validations.ts'
 import { setPasswordHash } from '../storage/users.ts'
@@ -28,6 +28,7 @@ export function accountPasswordRoutes(app: App): void {
     const body = await jsonObject(c)
     await rateLimitByAddress(c, asksWhetherConfirmed(body) ? c.env.SEND_LIMIT : c.env.LOGIN_LIMIT)
     const session = await optionalFullSession(c)
+    refuseAppservice(session)
     const request = checked(passwordBody, body, 'M_BAD_JSON')
     checkNewPassword(request.new_password)
     refuseWithoutPasswords(c.env)
@@ -41,14 +42,14 @@ export function accountPasswordRoutes(app: App): void {
       throw new MatrixError('M_USER_DEACTIVATED', 403, 'The account was deactivated')
     }
     // Other devices are logged out unless the client says otherwise, the one that asks never is.
-    if (request.logout_devices) await endDevices(c.env, user, { allBut: session?.deviceId })
+    if (request.logout_devices) await endDevices(c.env, user, { allBut: session?.device?.deviceId })
     return c.json({})
   })
 }
 
 // Who has lost their password has an address of the account left. Who is signed in has not lost it.
 async function flows(env: Env, session: Session | undefined): Promise<Flows> {
-  if (session) return await ownerFlows(env, session.userId)
+  if (session) return await ownerFlows(env, session)
   return config(env).mail ? [...passwordFlows(env), ['m.login.email.identity']] : passwordFlows(env)
 }
 

@@ -6,7 +6,7 @@ import type { Env } from '../env.ts'
 import { isMatrixError } from '../errors.ts'
 import type { App } from '../http/app-type.ts'
 import { checked, jsonObject } from '../http/json-body.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
 import { requireSession } from '../http/session.ts'
 import type { ServerName, UserId } from '../matrix/event.ts'
 import { serverNameOf } from '../matrix/identifiers.ts'
@@ -23,7 +23,7 @@ const body = v.looseObject({ user_ids: v.pipe(v.array(v.string()), v.maxLength(m
 export function accountStatusRoutes(app: App): void {
   // https://github.com/matrix-org/matrix-spec-proposals/pull/3720
   app.post('/_matrix/client/unstable/org.matrix.msc3720/account_status', requireSession(), async (c) => {
-    await rateLimit(c.env, c.env.SEND_LIMIT, c.var.session.userId)
+    await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
     const userIds = askedUsers(await jsonObject(c))
     if (userIds.length === 0) return c.json({})
     const local = userIds.filter((userId) => isLocal(c.env, userId))

@@ -8,8 +8,8 @@ import type { App } from '../http/app-type.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
 import { checked, jsonBody, jsonObject } from '../http/json-body.ts'
 import { ownerFlows } from '../http/owner-flows.ts'
-import { rateLimit } from '../http/rate-limit.ts'
-import { refuseSuspended, requireSession } from '../http/session.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
+import { refuseAppservice, refuseSuspended, requireSession } from '../http/session.ts'
 import { identityServerName } from '../identity/identity-server.ts'
 import { thirdPartyIdentifier } from '../identity/third-party-identifier.ts'
 import { unbindForUser } from '../identity/unbind-user.ts'
@@ -40,12 +40,13 @@ export function administrativeContactRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3account3pidadd
   app.post('/_matrix/client/v3/account/3pid/add', requireSession(), async (c) => {
     const { session } = c.var
-    await rateLimit(c.env, c.env.LOGIN_LIMIT, session.userId)
+    refuseAppservice(session)
+    await rateLimitUser(c.env, c.env.LOGIN_LIMIT, c.var.session)
     requireMail(c.env)
     const body = await jsonObject(c)
     const { sid, client_secret: clientSecret } = checked(addBody, body, 'M_BAD_JSON')
     // An address resets the password: whoever finds an access token must not get that far.
-    const auth = await interactiveAuth(c, { body, flows: await ownerFlows(c.env, session.userId), session })
+    const auth = await interactiveAuth(c, { body, flows: await ownerFlows(c.env, session), session })
     if (auth instanceof Response) return auth
     if (!(await validationOf(c.env, { sid, clientSecret }))) throw notValidated()
     const outcome = await addThreepid(c.env, sid, session.userId, Date.now())

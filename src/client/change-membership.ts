@@ -8,12 +8,16 @@ import { MatrixError } from '../errors.ts'
 import type { AppContext } from '../http/app-type.ts'
 import type { EventId, RoomId, UserId } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
+import type { EventDraft } from '../room/build-event.ts'
 import type { MembershipAction, MembershipAnswer } from '../room/membership.ts'
 import { findLocalMembers } from '../storage/local-members.ts'
 import { shardOf } from '../storage/users.ts'
 import { inviteRemoteUser, type UserInvite } from './invite-remote-user.ts'
 import { invitees } from './invitees.ts'
 import { isLocal } from './path-params.ts'
+
+/** The time of a member event, where an application service gives it one. */
+type EventTime = Pick<EventDraft, 'origin_server_ts'>
 
 /**
  * Something the user does about themselves in a room that this server is in: `join`, `knock` or `leave`. M_FORBIDDEN where it is
@@ -24,8 +28,9 @@ export async function changeOwnMembership(
   roomId: RoomId,
   action: 'join' | 'knock' | 'leave',
   content: JsonObject,
+  time: EventTime = {},
 ): Promise<EventId> {
-  const answer = await askRoom(c, roomId, action, content)
+  const answer = await askRoom(c, roomId, action, content, time)
   if ('eventId' in answer) return answer.eventId
   if (answer.resident) {
     throw new MatrixError('M_UNABLE_TO_GRANT_JOIN', 400, 'No user of this server can let you in')
@@ -39,6 +44,7 @@ export async function askRoom(
   roomId: RoomId,
   action: 'join' | 'knock' | 'leave',
   content: JsonObject,
+  time: EventTime = {},
 ): Promise<Exclude<MembershipAnswer, { needsMembership: unknown }>> {
   const { userId, shard, guest } = c.var.session
   const profile = action === 'leave' ? {} : await ownProfile(c.env, userId)
@@ -49,6 +55,7 @@ export async function askRoom(
     targetShard: shard,
     guest,
     content: { ...profile, ...content },
+    ...time,
   }
   const answer = await writeToRoom(c.env, roomId, (room) => room.changeMembership(request))
   if (!('needsMembership' in answer)) return answer
@@ -66,14 +73,13 @@ export async function ownProfile(env: Env, userId: UserId): Promise<JsonObject> 
 
 /** Invites a user of whatever server. As `invitees` and `inviteRemoteUser`, and M_FORBIDDEN. */
 export async function inviteUser(env: Env, invite: UserInvite): Promise<EventId> {
-  const { roomId, sender, target, content } = invite
-  if (!isLocal(env, target)) return await inviteRemoteUser(env, invite)
-  const [invitee] = await invitees(env, [target], sender)
-  return await change(env, roomId, {
+  const { roomId, ...change } = invite
+  if (!isLocal(env, change.target)) return await inviteRemoteUser(env, invite)
+  const [invitee] = await invitees(env, [change.target], change.sender)
+  return await changeInRoom(env, roomId, {
+    ...change,
     action: 'invite',
-    sender,
-    target,
-    content: { ...invitee?.profile, ...content },
+    content: { ...invitee?.profile, ...change.content },
     targetShard: invitee?.shard,
   })
 }
@@ -85,10 +91,11 @@ export async function changeOthersMembership(
   action: Exclude<MembershipAction, 'join' | 'knock' | 'leave' | 'invite' | 'exchange'>,
   target: UserId,
   content: JsonObject,
+  time: EventTime = {},
 ): Promise<EventId> {
   const { userId: sender } = c.var.session
   const targetShard = await shardOfTarget(c.env, target)
-  return await change(c.env, roomId, { action, sender, target, content, targetShard })
+  return await changeInRoom(c.env, roomId, { action, sender, target, content, targetShard, ...time })
 }
 
 async function shardOfTarget(env: Env, target: UserId): Promise<number | undefined> {
@@ -97,7 +104,7 @@ async function shardOfTarget(env: Env, target: UserId): Promise<number | undefin
   return config(env).hubShards === 1 ? 0 : await shardOf(env, target)
 }
 
-interface Change {
+interface Change extends EventTime {
   readonly action: MembershipAction
   readonly sender: UserId
   readonly target: UserId
@@ -105,7 +112,7 @@ interface Change {
   readonly targetShard: number | undefined
 }
 
-async function change(env: Env, roomId: RoomId, { targetShard, ...request }: Change): Promise<EventId> {
+async function changeInRoom(env: Env, roomId: RoomId, { targetShard, ...request }: Change): Promise<EventId> {
   const asked = { ...request, ...(targetShard === undefined ? {} : { targetShard }) }
   const answer = await writeToRoom(env, roomId, (room) => room.changeMembership(asked))
   if ('eventId' in answer) return answer.eventId

@@ -2,6 +2,8 @@
 // client-server API, "Account registration".
 
 import { randomInt } from 'node:crypto'
+import { refuseForeignUser } from '../appservice/namespaces.ts'
+import type { Appservice } from '../appservice/registration.ts'
 import { config } from '../config.ts'
 import { type Env, passwordHasherStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
@@ -15,13 +17,14 @@ import type { InteractiveAuthSession } from '../storage/interactive-auth-session
 import { insertLinkedUser, type LinkedRegistration } from '../storage/sso-links.ts'
 import { findUser, insertUser, insertUserOnce, type Registration } from '../storage/users.ts'
 
-/** A free user id for a user name, in lower case. 400 M_INVALID_USERNAME, M_USER_IN_USE. */
+/** A free user id for a user name, in lower case. 400 M_INVALID_USERNAME, M_EXCLUSIVE, M_USER_IN_USE. */
 export async function freeUserId(env: Env, username: string): Promise<UserId> {
   const localpart = asciiLowerCase(username)
   const userId = newUserId(localpart, config(env).serverName)
   if (userId === undefined) {
     throw new MatrixError('M_INVALID_USERNAME', 400, 'A user name consists of a-z, 0-9 and . _ = - / +')
   }
+  refuseForeignUser(env, userId)
   // By convention the users of bridges begin so.
   if (localpart.startsWith('_')) {
     throw new MatrixError('M_INVALID_USERNAME', 400, 'A user name cannot begin with an underscore')
@@ -47,6 +50,8 @@ export type AccountRequest = {
   readonly userId: UserId
   /** Null for an account that no password opens. */
   readonly password: string | null
+  /** The application service that asks for it. */
+  readonly appservice?: Appservice
 } & (
   | { readonly admin: boolean; readonly guest: boolean }
   /** A completed authentication session, used up with the creation: its token says whether it is an administrator. */
@@ -55,9 +60,10 @@ export type AccountRequest = {
   | { readonly singleSignOn: LinkedRegistration }
 )
 
-/** Creates an account. 400 M_USER_IN_USE, 403 M_FORBIDDEN for an authentication session that was used before. */
+/** Creates an account. 400 M_EXCLUSIVE, M_USER_IN_USE, 403 M_FORBIDDEN for an authentication session that was used before. */
 export async function createAccount(env: Env, request: AccountRequest): Promise<Account> {
   const { userId, password } = request
+  refuseForeignUser(env, userId, request.appservice)
   const shard = randomInt(config(env).hubShards)
   const passwordHash = password === null ? null : await passwordHasherStub(env).hash(password)
   const user = { userId, shard, passwordHash, createdAt: Date.now() }

@@ -1,12 +1,13 @@
 // Specification: client-server API, "Creation" (POST /createRoom).
 
 import * as v from 'valibot'
+import { refuseForeignAlias } from '../appservice/namespaces.ts'
 import { config } from '../config.ts'
 import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonBody } from '../http/json-body.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
 import { refuseSuspended, requireSession } from '../http/session.ts'
 import type { RoomAlias, UserId } from '../matrix/event.ts'
 import { parseRoomAlias, parseUserId } from '../matrix/identifiers.ts'
@@ -45,7 +46,7 @@ export function createRoomRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3createroom
   app.post('/_matrix/client/v3/createRoom', requireSession(), async (c) => {
     refuseSuspended(c.var.session)
-    await rateLimit(c.env, c.env.SEND_LIMIT, c.var.session.userId)
+    await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
     const room = await newRoom(c, await jsonBody(c, body))
     return c.json({ room_id: await makeRoom(c.env, room) })
   })
@@ -55,6 +56,7 @@ async function newRoom(c: AppContext, request: Body): Promise<NewRoom> {
   const { userId: creator } = c.var.session
   const rules = rulesOf(c.env, request.room_version)
   const alias = aliasOf(c.env, request.room_alias_name)
+  if (alias !== undefined) refuseForeignAlias(c.env, alias, c.var.session.appservice)
   const named = request.invite.map((userId) => checkedUserId('invite', userId))
   const parties = await thirdParties(c, request.invite_3pid)
   const invited = [...new Set([...named, ...parties.users])]

@@ -37,7 +37,7 @@ async function uploadSigningKeys(c: AppContext): Promise<Response> {
   const hub = hubStub(c.env, session.shard)
   // The first keys, and the same ones once more, need no authentication.
   if (await hub.uploadSigningKeys({ ...keys, authenticated: false })) return c.json({})
-  const auth = await interactiveAuth(c, { body, flows: await ownerFlows(c.env, session.userId), session })
+  const auth = await interactiveAuth(c, { body, flows: await ownerFlows(c.env, session), session })
   if (auth instanceof Response) return auth
   await hub.uploadSigningKeys({ ...keys, authenticated: true })
   return c.json({})

@@ -8,7 +8,7 @@ import { type Env, hubStub, roomStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { checked, jsonBody, jsonObject } from '../http/json-body.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimit, rateLimitUser } from '../http/rate-limit.ts'
 import { refuseSuspended, requireSession } from '../http/session.ts'
 import type { DelayedRoom } from '../hub/delayed-rooms.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
@@ -19,7 +19,9 @@ import type { Room } from '../room/room.ts'
 import { newSecretToken } from '../storage/secret-token.ts'
 import { checkCanonicalAlias } from './canonical-alias.ts'
 import { roomParam } from './own-user.ts'
+import { clientTransaction } from './client-transaction.ts'
 import { textParam } from './path-params.ts'
+import { timestampParam } from './timestamp-param.ts'
 
 /** The longest delay in milliseconds, and how many events a user may have scheduled: all their rooms are asked in one request. */
 const delayLimits = { maxDelay: 86_400_000, maxScheduled: 40 }
@@ -60,7 +62,7 @@ export function delayedEventRoutes(app: App): void {
 
   app.get(`${base}/delayed_events`, requireSession({ guests: true }), async (c) => {
     const { userId, shard } = c.var.session
-    await rateLimit(c.env, c.env.SEND_LIMIT, userId)
+    await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
     const hub = hubStub(c.env, shard)
     const rooms = await hub.delayedRooms(userId)
     const lists = await Promise.all(
@@ -77,7 +79,7 @@ export function delayedEventRoutes(app: App): void {
 
   app.get(`${base}/delayed_events/:delayId`, requireSession({ guests: true }), async (c) => {
     const { userId } = c.var.session
-    await rateLimit(c.env, c.env.SEND_LIMIT, userId)
+    await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
     const delayId = textParam(c, 'delayId')
     const text = await roomOfDelay(c.env, delayId).readDelayed(userId, delayId)
     return c.body(text, 200, { 'Content-Type': 'application/json' })
@@ -126,15 +128,22 @@ export async function scheduleDelayed(
   path?: string,
 ): Promise<Response> {
   refuseSuspended(c.var.session)
-  const { userId, deviceId, shard } = c.var.session
+  const { userId, shard } = c.var.session
   const { maxDelay, maxScheduled } = delayLimits
   if (delay > maxDelay) {
     throw new MatrixError('ORG.MATRIX.MSC4140_MAX_DELAY_EXCEEDED', 400, 'The delay is too long', {
       'org.matrix.msc4140.max_delay': maxDelay,
     })
   }
+  if (timestampParam(c).origin_server_ts !== undefined) {
+    throw new MatrixError(
+      'M_INVALID_PARAM',
+      400,
+      'Invalid parameter ts: delayed events have the time they are sent at',
+    )
+  }
   const roomId = roomParam(c)
-  await rateLimit(c.env, c.env.SEND_LIMIT, userId)
+  await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
   await checkDelayable(c, roomId, event)
   const noted = await hubStub(c.env, shard).noteDelayedRoom(userId, roomId)
   const elsewhere = await countElsewhere(
@@ -147,7 +156,7 @@ export async function scheduleDelayed(
     delayId: newDelayId(c.env, roomId),
     sender: userId,
     delay,
-    ...(path === undefined ? {} : { transaction: { deviceId, txnId: textParam(c, 'txnId'), path } }),
+    ...(path === undefined ? {} : { transaction: clientTransaction(c, path) }),
     most: Math.max(0, maxScheduled - elsewhere),
   })
   return c.json({ delay_id: delayId })

@@ -78,11 +78,18 @@ async function eventsOfAll(c: AppContext, from: string | undefined, deadline: nu
 
 // Events alone: none of the other things that /sync tells.
 function streamView(c: AppContext): SyncView {
-  const { userId, deviceId } = c.var.session
+  const { userId, device } = c.var.session
   const none = { types: [] }
   const room = { timeline: { limit: mostEvents }, state: none, ephemeral: none, account_data: none }
   const filter = { room, presence: none, account_data: none }
-  return { userId, deviceId, filter, incremental: true, fullState: false, stateSection: 'state' }
+  return {
+    userId,
+    deviceId: device?.deviceId,
+    filter,
+    incremental: true,
+    fullState: false,
+    stateSection: 'state',
+  }
 }
 
 async function chunkOf(env: Env, view: SyncView, plan: SyncPlan): Promise<JsonObject[]> {
@@ -151,11 +158,10 @@ async function newsOfRoom(
 }
 
 async function nextPlan(c: AppContext, since: SyncPosition, deadline: number): Promise<SyncPlan | undefined> {
-  const { userId, deviceId, generation, shard } = c.var.session
+  const { userId, device, shard } = c.var.session
   const request = {
     userId,
-    deviceId,
-    generation,
+    ...device,
     since,
     fullState: false,
     includeLeave: false,

@@ -4,7 +4,7 @@
 import * as v from 'valibot'
 import type { AppContext } from '../http/app-type.ts'
 import { checked } from '../http/json-body.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
 import type { JsonObject } from '../matrix/json.ts'
 
 // RFC 6750, "b64token", and whatever else a header can carry.
@@ -19,5 +19,5 @@ export function identityAccessToken(body: JsonObject): string {
 
 /** Refuses with 429 whoever has us ask identity servers all the time. */
 export async function limitIdentityRequests(c: AppContext): Promise<void> {
-  await rateLimit(c.env, c.env.LOGIN_LIMIT, `identity:${c.var.session.userId}`)
+  await rateLimitUser(c.env, c.env.LOGIN_LIMIT, c.var.session, 'identity:')
 }

@@ -41,11 +41,11 @@ export function initialSyncRoutes(app: App): void {
 }
 
 async function initialSync(c: AppContext, limit: number, archived: boolean): Promise<JsonObject> {
-  const { userId, deviceId, generation, shard } = c.var.session
+  const { userId, device, shard } = c.var.session
   const timeline = { timeline: { limit }, include_leave: archived }
   const view: SyncView = {
     userId,
-    deviceId,
+    deviceId: device?.deviceId,
     filter: { room: timeline },
     incremental: false,
     fullState: false,
@@ -56,8 +56,7 @@ async function initialSync(c: AppContext, limit: number, archived: boolean): Pro
   do {
     const request = {
       userId,
-      deviceId,
-      generation,
+      ...device,
       fullState: false,
       includeLeave: archived,
       eventsOnly: true,

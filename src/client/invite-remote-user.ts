@@ -21,6 +21,8 @@ export interface UserInvite {
   readonly target: UserId
   /** The content besides `membership`. */
   readonly content: JsonObject
+  /** Milliseconds; now where absent. */
+  readonly origin_server_ts?: number
 }
 
 const timeoutMs = 30_000

@@ -5,7 +5,7 @@ import { hubStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonObject, queryParams } from '../http/json-body.ts'
-import { requireSession } from '../http/session.ts'
+import { deviceOf, requireSession } from '../http/session.ts'
 import { uploadedKeys } from './uploaded-keys.ts'
 
 const changesQuery = v.object({ from: v.string(), to: v.string() })
@@ -15,7 +15,7 @@ export function keysUploadRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3keysupload
   app.post('/_matrix/client/v3/keys/upload', requireSession({ guests: true }), async (c) => upload(c))
   app.post('/_matrix/client/v3/keys/upload/:deviceId', requireSession({ guests: true }), async (c) => {
-    if (c.req.param('deviceId') === c.var.session.deviceId) return await upload(c)
+    if (c.req.param('deviceId') === deviceOf(c.var.session).deviceId) return await upload(c)
     throw new MatrixError(
       'M_INVALID_PARAM',
       400,
@@ -34,7 +34,8 @@ export function keysUploadRoutes(app: App): void {
 }
 
 async function upload(c: AppContext): Promise<Response> {
-  const { userId, deviceId, generation, shard } = c.var.session
+  const { userId, shard } = c.var.session
+  const { deviceId, generation } = deviceOf(c.var.session)
   const keys = uploadedKeys(await jsonObject(c), { userId, deviceId })
   const { oneTime } = await hubStub(c.env, shard).uploadKeys({ userId, deviceId, generation, ...keys })
   return c.json({ one_time_key_counts: oneTime })

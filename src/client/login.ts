@@ -9,7 +9,7 @@ import { checkPassword } from '../http/check-password.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
 import { checked, jsonObject } from '../http/json-body.ts'
 import { ownerFlows } from '../http/owner-flows.ts'
-import { clientAddress, rateLimit, rateLimitByAddress } from '../http/rate-limit.ts'
+import { clientAddress, rateLimitByAddress, rateLimitUser } from '../http/rate-limit.ts'
 import { requireSession } from '../http/session.ts'
 import { identifiedUser } from '../http/user-identifier.ts'
 import { type JsonObject, stringProperty } from '../matrix/json.ts'
@@ -17,6 +17,7 @@ import type { SsoProvider } from '../sso/sso-settings.ts'
 import { createLoginToken, useLoginToken } from '../storage/login-tokens.ts'
 import { userLocked } from '../storage/sessions.ts'
 import { findUser, type User } from '../storage/users.ts'
+import { appserviceLogin, isOfAppservice, userOfAppservice } from './appservice-account.ts'
 import { deviceFields, newSession } from './new-session.ts'
 
 const loginBody = v.object({ type: v.string(), ...deviceFields })
@@ -31,10 +32,13 @@ export function loginRoutes(app: App): void {
 
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3login
   app.post('/_matrix/client/v3/login', async (c) => {
-    await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
     const body = await jsonObject(c)
+    const ofAppservice = isOfAppservice(body)
+    if (!ofAppservice) await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
     const request = checked(loginBody, body, 'M_BAD_JSON')
-    const user = await authenticated(c.env, request.type, body)
+    const user = ofAppservice
+      ? await userOfAppservice(c, body)
+      : await authenticated(c.env, request.type, body)
     if (!user || user.deactivatedAt !== null)
       throw new MatrixError('M_FORBIDDEN', 403, 'Invalid user name or password')
     if (user.locked) throw userLocked()
@@ -44,20 +48,21 @@ export function loginRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv1loginget_token
   app.post('/_matrix/client/v1/login/get_token', requireSession(), async (c) => {
     const { session } = c.var
-    await rateLimit(c.env, c.env.LOGIN_LIMIT, session.userId)
+    await rateLimitUser(c.env, c.env.LOGIN_LIMIT, c.var.session)
     const body = await jsonObject(c, { optional: true })
-    const auth = await interactiveAuth(c, { body, flows: await ownerFlows(c.env, session.userId), session })
+    const auth = await interactiveAuth(c, { body, flows: await ownerFlows(c.env, session), session })
     if (auth instanceof Response) return auth
     const token = await createLoginToken(c.env, session.userId, Date.now() + loginTokenLifetimeMs)
     return c.json({ login_token: token, expires_in_ms: loginTokenLifetimeMs })
   })
 }
 
-function loginFlows({ sso, passwordLogin }: Config): JsonObject[] {
+function loginFlows({ sso, passwordLogin, appservices }: Config): JsonObject[] {
   return [
     ...(sso ? [{ type: 'm.login.sso', identity_providers: sso.providers.map(identityProvider) }] : []),
     ...(passwordLogin ? [{ type: 'm.login.password' }] : []),
     { type: 'm.login.token', get_login_token: true },
+    ...(appservices.length > 0 ? [{ type: appserviceLogin }] : []),
   ]
 }
 

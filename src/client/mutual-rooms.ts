@@ -16,8 +16,10 @@ export function mutualRoomsRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mutual_rooms
   app.get('/_matrix/client/v1/mutual_rooms', requireSession(), async (c) => {
     const query = queryParams(c, querySchema)
-    const { userId, shard } = c.var.session
-    const other = parseUserId(query.user_id)
+    const { userId, shard, appservice } = c.var.session
+    // An application service says by the same parameter, before this one, whom it acts as.
+    const text = appservice ? c.req.queries('user_id')?.at(-1) : query.user_id
+    const other = parseUserId(text ?? '')
     if (!other) throw invalid('user_id', 'not a user id')
     if (other === userId) throw invalid('user_id', 'your own')
     const rooms = await hubStub(c.env, shard).mutualRooms(userId, other)

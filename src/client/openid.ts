@@ -3,7 +3,7 @@
 import { config } from '../config.ts'
 import type { App } from '../http/app-type.ts'
 import { jsonObject } from '../http/json-body.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
 import { requireSession } from '../http/session.ts'
 import { createOpenidToken } from '../storage/openid-tokens.ts'
 import { requireOwnUser } from './own-user.ts'
@@ -16,7 +16,7 @@ export function openidRoutes(app: App): void {
   app.post('/_matrix/client/v3/user/:userId/openid/request_token', requireSession(), async (c) => {
     const { userId } = c.var.session
     requireOwnUser(c)
-    await rateLimit(c.env, c.env.SEND_LIMIT, userId)
+    await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
     await jsonObject(c, { optional: true })
     const token = await createOpenidToken(c.env, userId, Date.now() + lifetimeSeconds * 1000)
     return c.json({

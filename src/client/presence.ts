@@ -34,14 +34,14 @@ export function presenceRoutes(app: App): void {
   app.put('/_matrix/client/v3/presence/:userId/status', requireSession(), async (c) => {
     requireOwnUser(c)
     const { presence, status_msg: statusMsg } = await jsonBody(c, statusBody)
-    const { userId, deviceId, shard } = c.var.session
+    const { userId, device, shard } = c.var.session
     // The message is as much a part of what others are shown as the name is.
     if (statusMsg) refuseSuspended(c.var.session)
     if (config(c.env).presence) {
       // An empty message is how clients remove one.
       await hubStub(c.env, shard).setPresence({
         userId,
-        deviceId,
+        deviceId: device?.deviceId,
         presence,
         statusMsg: statusMsg || undefined,
       })

@@ -7,7 +7,7 @@ import { isMatrixError, MatrixError } from '../errors.ts'
 import { queryProfile } from '../federation/client/queries.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonObject } from '../http/json-body.ts'
-import { rateLimit, rateLimitByAddress } from '../http/rate-limit.ts'
+import { rateLimitByAddress, rateLimitUser } from '../http/rate-limit.ts'
 import { optionalSession, refuseSuspended, requireSession } from '../http/session.ts'
 import type { UserId } from '../matrix/event.ts'
 import { parseUserId } from '../matrix/identifiers.ts'
@@ -90,7 +90,7 @@ async function deleteProfileField(c: AppContext): Promise<Response> {
 
 async function changeField(c: AppContext, key: string, value: JsonValue | undefined): Promise<void> {
   const { userId, shard } = c.var.session
-  await rateLimit(c.env, c.env.SEND_LIMIT, userId)
+  await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
   if (key !== 'displayname' && key !== 'avatar_url') {
     await setProfileField(c.env, userId, key, value)
     return

@@ -6,8 +6,8 @@ import { hubStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { checked, jsonObject } from '../http/json-body.ts'
-import { rateLimit } from '../http/rate-limit.ts'
-import { requireSession } from '../http/session.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
+import { deviceOf, requireSession } from '../http/session.ts'
 import { canonicalEmail } from '../matrix/email-address.ts'
 import { isJsonObject, type JsonObject, property } from '../matrix/json.ts'
 import type { PusherSettings } from '../push/context.ts'
@@ -55,7 +55,7 @@ export function pusherRoutes(app: App): void {
 
 async function changePusher(c: AppContext): Promise<Response> {
   const { session } = c.var
-  await rateLimit(c.env, c.env.SEND_LIMIT, session.userId)
+  await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
   const body = await jsonObject(c)
   const { kind, app_id: appId, pushkey } = checked(idsBody, body, 'M_BAD_JSON')
   const hub = hubStub(c.env, session.shard)
@@ -77,8 +77,8 @@ async function changePusher(c: AppContext): Promise<Response> {
     ...(pusher.profile_tag === undefined ? {} : { profileTag: pusher.profile_tag }),
     data: kind === 'email' ? boundedData(property(body, 'data')) : checkedData(property(body, 'data')),
   }
-  const { userId, deviceId, generation } = session
-  await hub.setPusher({ userId, deviceId, generation }, settings, append)
+  // It goes when its device does.
+  await hub.setPusher({ userId: session.userId, ...deviceOf(session) }, settings, append)
   // Another account on the same phone must not go on being told what the first one gets.
   if (!append) await tellOtherShards(c.env, session.shard, (other) => other.dropPusher({ appId, pushkey }))
   return c.json({})

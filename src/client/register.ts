@@ -13,6 +13,7 @@ import { checked, jsonObject, queryParams } from '../http/json-body.ts'
 import { clientAddress, rateLimitByAddress } from '../http/rate-limit.ts'
 import { type JsonObject, stringProperty } from '../matrix/json.ts'
 import { isRegistrationTokenValid } from '../storage/registration-tokens.ts'
+import { isOfAppservice, registerForAppservice } from './appservice-account.ts'
 import { type Account, createAccount, freeUserId, generatedUserId } from './create-account.ts'
 import { deviceFields, newSession } from './new-session.ts'
 import { registrationFlows } from './registration-flows.ts'
@@ -35,6 +36,8 @@ export function registerRoutes(app: App): void {
   app.post('/_matrix/client/v3/register', async (c) => {
     const { kind } = queryParams(c, registerQuery)
     const body = await jsonObject(c, { optional: kind === 'guest' })
+    // No limit, no captcha, no terms: who runs the server has let it in.
+    if (kind === 'user' && isOfAppservice(body)) return await registerForAppservice(c, body)
     await rateLimitByAddress(c, asksWhetherConfirmed(body) ? c.env.SEND_LIMIT : c.env.REGISTER_LIMIT)
     return kind === 'guest' ? await registerGuest(c, body) : await registerUser(c, body)
   })

@@ -5,7 +5,7 @@ import { roomStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonBody } from '../http/json-body.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
 import { requireSession } from '../http/session.ts'
 import { log } from '../log.ts'
 import { insertReport, type NewReport } from '../storage/reports.ts'
@@ -55,7 +55,7 @@ export function reportingContentRoutes(app: App): void {
 
 async function keep(c: AppContext, report: Omit<NewReport, 'reporter' | 'createdAt'>): Promise<Response> {
   const reporter = c.var.session.userId
-  await rateLimit(c.env, c.env.SEND_LIMIT, `report ${reporter}`)
+  await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session, 'report ')
   await insertReport(c.env, { ...report, reporter, createdAt: Date.now() })
   log({ event: 'reported', reporter, about: report.eventId ?? report.roomId ?? report.userId ?? '' })
   return c.json({})

@@ -3,11 +3,12 @@
 import { writeToRoom } from '../federation/write-to-room.ts'
 import * as v from 'valibot'
 import { tellAliases } from '../appservice/tell-aliases.ts'
+import { looksAfterAlias, refuseForeignAlias } from '../appservice/namespaces.ts'
 import { roomStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonBody } from '../http/json-body.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
 import { refuseSuspended, requireKnownUser, requireSession } from '../http/session.ts'
 import type { RoomAlias } from '../matrix/event.ts'
 import { localpartOf, parseRoomId } from '../matrix/identifiers.ts'
@@ -23,8 +24,9 @@ export function roomAliasRoutes(app: App): void {
   app.put('/_matrix/client/v3/directory/room/:roomAlias', requireSession(), async (c) => {
     const { userId } = c.var.session
     refuseSuspended(c.var.session)
-    await rateLimit(c.env, c.env.SEND_LIMIT, userId)
+    await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
     const alias = ownAlias(c)
+    refuseForeignAlias(c.env, alias, c.var.session.appservice)
     const body = await jsonBody(c, v.looseObject({ room_id: v.string() }))
     const roomId = parseRoomId(body.room_id)
     if (roomId === undefined)
@@ -49,14 +51,18 @@ export function roomAliasRoutes(app: App): void {
 
   // https://spec.matrix.org/v1.19/client-server-api/#delete_matrixclientv3directoryroomroomalias
   app.delete('/_matrix/client/v3/directory/room/:roomAlias', requireSession(), async (c) => {
-    const { userId, admin } = c.var.session
+    const { userId, admin, appservice } = c.var.session
     refuseSuspended(c.var.session)
     const alias = ownAlias(c)
+    // An application service has full control over its namespace.
+    const controlled = appservice !== undefined && looksAfterAlias(appservice, alias)
+    refuseForeignAlias(c.env, alias, controlled ? appservice : undefined)
     const hosted = await findAlias(c.env, alias)
     if (!hosted) throw new MatrixError('M_NOT_FOUND', 404, `Room alias ${alias} not found`)
     const room = roomStub(c.env, hosted.roomId)
     // Who set an alias may remove it, and so may those who could change the main alias of its room.
-    if (hosted.creator !== userId && !admin && !(await room.aliasStanding(userId)).power) {
+    const allowed = controlled || admin || hosted.creator === userId
+    if (!allowed && !(await room.aliasStanding(userId)).power) {
       throw new MatrixError('M_FORBIDDEN', 403, 'You do not have the power to remove this alias')
     }
     await deleteAlias(c.env, alias, hosted.roomId)

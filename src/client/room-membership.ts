@@ -5,7 +5,7 @@ import { hubStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { checked, jsonBody, jsonObject } from '../http/json-body.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
 import { refuseSuspended, requireSession } from '../http/session.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
 import { parseRoomAlias, parseRoomId } from '../matrix/identifiers.ts'
@@ -115,7 +115,7 @@ async function changeOther(c: AppContext, action: 'kick' | 'ban' | 'unban'): Pro
 }
 
 async function limited(c: AppContext): Promise<void> {
-  await rateLimit(c.env, c.env.SEND_LIMIT, c.var.session.userId)
+  await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
 }
 
 /** The room a path names by its id or an alias, with the servers that the client names. Since v1.12 these are `via`. */

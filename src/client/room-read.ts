@@ -18,8 +18,8 @@ export const directionParam = v.picklist(['f', 'b'])
 
 /** Who asks. */
 export function viewerOf(c: AppContext): Viewer {
-  const { userId, deviceId } = c.var.session
-  return { userId, deviceId }
+  const { userId, device } = c.var.session
+  return { userId, deviceId: device?.deviceId }
 }
 
 /** Who asks, with those whose events do not count in what is aggregated for them. */

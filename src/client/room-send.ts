@@ -5,12 +5,14 @@ import * as v from 'valibot'
 import { refuseSuspendedIn } from '../admin/server-notices.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonBody, jsonObject } from '../http/json-body.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
 import { requireSession } from '../http/session.ts'
 import type { EventDraft } from '../room/build-event.ts'
 import { delayParam, scheduleDelayed } from './delayed-events.ts'
 import { roomParam } from './own-user.ts'
+import { clientTransaction } from './client-transaction.ts'
 import { eventParam, textParam } from './path-params.ts'
+import { timestampParam } from './timestamp-param.ts'
 
 const redactionType = 'm.room.redaction'
 const redactionBody = v.looseObject({ reason: v.optional(v.string()) })
@@ -29,7 +31,7 @@ export function roomSendRoutes(app: App): void {
       // The same request again may come without its body.
       const content = await jsonObject(c, { optional: delay !== undefined })
       if (delay !== undefined) return await scheduleDelayed(c, { type, content }, delay, type)
-      return await send(c, { type, content }, type)
+      return await send(c, { type, content, ...timestampParam(c) }, type)
     },
   )
 
@@ -43,12 +45,12 @@ export function roomSendRoutes(app: App): void {
 }
 
 async function send(c: AppContext, event: Omit<EventDraft, 'sender'>, path: string): Promise<Response> {
-  const { userId, deviceId, admin, suspended } = c.var.session
+  const { userId, admin, suspended } = c.var.session
   const roomId = roomParam(c)
-  await rateLimit(c.env, c.env.SEND_LIMIT, userId)
+  await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
   const request = {
     draft: { ...event, sender: userId },
-    transaction: { deviceId, txnId: textParam(c, 'txnId'), path },
+    transaction: clientTransaction(c, path),
     admin,
     suspended,
   }

@@ -5,7 +5,7 @@ import { refuseNoticeRejection } from '../admin/server-notices.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonObject } from '../http/json-body.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
 import { refuseSuspended, requireSession } from '../http/session.ts'
 import type { EventId, RoomId } from '../matrix/event.ts'
 import { type JsonObject, property } from '../matrix/json.ts'
@@ -15,6 +15,7 @@ import { delayParam, scheduleDelayed } from './delayed-events.ts'
 import { removeGuests } from './remove-guests.ts'
 import { roomParam } from './own-user.ts'
 import { checkedUserId, textParam } from './path-params.ts'
+import { timestampParam } from './timestamp-param.ts'
 
 /** The three forms of PUT …/state/{eventType}[/[{stateKey}]]. */
 export function roomStateRoutes(app: App): void {
@@ -32,11 +33,11 @@ async function putState(c: AppContext): Promise<Response> {
   const content = await jsonObject(c)
   const delay = delayParam(c)
   if (delay !== undefined) return await scheduleDelayed(c, { type, stateKey, content }, delay)
-  await rateLimit(c.env, c.env.SEND_LIMIT, c.var.session.userId)
+  await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
   const eventId =
     type === 'm.room.member'
       ? await putMember(c, roomId, stateKey, content)
-      : await putOther(c, roomId, { type, state_key: stateKey, content })
+      : await putOther(c, roomId, { type, state_key: stateKey, content, ...timestampParam(c) })
   return c.json({ event_id: eventId })
 }
 
@@ -46,6 +47,7 @@ interface StateDraft {
   readonly type: string
   readonly state_key: string
   readonly content: JsonObject
+  readonly origin_server_ts?: number
 }
 
 async function putOther(c: AppContext, roomId: RoomId, draft: StateDraft): Promise<EventId> {
@@ -79,17 +81,18 @@ async function putMember(
   const membership = memberships.find((known) => known === property(event, 'membership'))
   const target = checkedUserId('stateKey', stateKey)
   const { userId: sender } = c.var.session
+  const time = timestampParam(c)
   const own = target === sender
   // Suspended users may leave, and nothing else.
   if (!own || membership !== 'leave') refuseSuspended(c.var.session)
   if (membership === undefined) {
     throw new MatrixError('M_BAD_JSON', 400, `membership must be one of ${memberships.join(', ')}`)
   }
-  if (membership === 'invite') return await inviteUser(c.env, { roomId, sender, target, content })
-  if (membership === 'ban') return await changeOthersMembership(c, roomId, 'ban', target, content)
+  if (membership === 'invite') return await inviteUser(c.env, { roomId, sender, target, content, ...time })
+  if (membership === 'ban') return await changeOthersMembership(c, roomId, 'ban', target, content, time)
   if (own && membership === 'leave') await refuseNoticeRejection(c.env, c.var.session, roomId)
-  if (own) return await changeOwnMembership(c, roomId, membership, content)
+  if (own) return await changeOwnMembership(c, roomId, membership, content, time)
   // Ending the membership of somebody else is kicking them, or lifting a ban.
-  if (membership === 'leave') return await changeOthersMembership(c, roomId, 'remove', target, content)
+  if (membership === 'leave') return await changeOthersMembership(c, roomId, 'remove', target, content, time)
   throw new MatrixError('M_FORBIDDEN', 403, `Nobody can ${membership} on behalf of another user`)
 }

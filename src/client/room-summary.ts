@@ -6,7 +6,7 @@ import { isMatrixError, MatrixError } from '../errors.ts'
 import { remoteHierarchy } from '../federation/client/hierarchy.ts'
 import { candidates } from '../federation/remote-join/servers.ts'
 import type { App, AppContext } from '../http/app-type.ts'
-import { clientAddress, rateLimit } from '../http/rate-limit.ts'
+import { clientAddress, rateLimit, rateLimitUser } from '../http/rate-limit.ts'
 import { optionalSession, type Session } from '../http/session.ts'
 import type { RoomAlias, RoomId } from '../matrix/event.ts'
 import { parseRoomAlias, parseRoomId } from '../matrix/identifiers.ts'
@@ -51,7 +51,7 @@ interface Target {
 // Whoever may not see a room does not learn that it exists: all failures are the same.
 async function summaryOf(c: AppContext): Promise<JsonObject> {
   const session = await optionalSession(c)
-  if (session) await rateLimit(c.env, c.env.SEND_LIMIT, session.userId)
+  if (session) await rateLimitUser(c.env, c.env.SEND_LIMIT, session)
   const target = await targetOf(c, session)
   const summary =
     target && ((await summaryHere(c, target, session)) ?? (await summaryElsewhere(c, target, session)))

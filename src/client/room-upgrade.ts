@@ -6,7 +6,7 @@ import { tellAliases } from '../appservice/tell-aliases.ts'
 import { roomStub } from '../env.ts'
 import type { App } from '../http/app-type.ts'
 import { jsonBody } from '../http/json-body.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
 import { refuseSuspended, requireSession } from '../http/session.ts'
 import type { UpgradePlan } from '../room/upgrade.ts'
 import { aliasesOfRoom, moveAliases } from '../storage/aliases.ts'
@@ -22,7 +22,7 @@ export function roomUpgradeRoutes(app: App): void {
   app.post('/_matrix/client/v3/rooms/:roomId/upgrade', requireSession(), async (c) => {
     const { userId: sender } = c.var.session
     refuseSuspended(c.var.session)
-    await rateLimit(c.env, c.env.SEND_LIMIT, sender)
+    await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
     const roomId = roomParam(c)
     const request = await jsonBody(c, body)
     const rules = rulesOf(c.env, request.new_version)

@@ -5,7 +5,7 @@ import { federationSenderStub, hubStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonObject } from '../http/json-body.ts'
-import { requireSession } from '../http/session.ts'
+import { deviceOf, requireSession } from '../http/session.ts'
 import type { ToDeviceRequest } from '../hub/to-device.ts'
 import type { UserId } from '../matrix/event.ts'
 import { serverNameOf } from '../matrix/identifiers.ts'
@@ -66,7 +66,8 @@ function notAnObject(field: string): MatrixError {
 
 /** The same for the same request of a device: whoever receives it twice takes it once. */
 function messageIdOf(c: AppContext, type: string): string {
-  const { userId, deviceId, generation } = c.var.session
+  const { userId } = c.var.session
+  const { deviceId, generation } = deviceOf(c.var.session)
   const request = JSON.stringify([userId, deviceId, generation, type, textParam(c, 'txnId')])
   return createHash('sha256').update(request).digest('base64url').slice(0, 32)
 }

@@ -8,7 +8,7 @@ import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonObject, queryParams } from '../http/json-body.ts'
 import { clientAddress } from '../http/rate-limit.ts'
-import { requireSession, type Session } from '../http/session.ts'
+import { deviceOf, requireSession, type Session } from '../http/session.ts'
 import { formatSlidingPosition, parseSlidingPosition } from '../hub/sliding-sync-position.ts'
 import type { SlidingSyncRequest } from '../hub/sliding-sync-request.ts'
 import type { SlidingPlan } from '../hub/sliding-sync.ts'
@@ -67,14 +67,14 @@ function requestHead(
   connId: string | null | undefined,
   setPresence: (typeof presenceStates)[number] | null | undefined,
 ) {
-  const { userId, deviceId, generation } = c.var.session
+  const { session } = c.var
   const presence = setPresence ?? 'online'
   const ip = clientAddress(c)
   return {
     sliding: true,
-    userId,
-    deviceId,
-    generation,
+    userId: session.userId,
+    // Connections are those of devices.
+    ...deviceOf(session),
     connId: connId ?? '',
     ...(ip === undefined ? {} : { ip }),
     ...(typeof pos === 'string' ? { pos: positionOf(pos) } : {}),

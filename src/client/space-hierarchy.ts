@@ -5,7 +5,7 @@ import { hubStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App } from '../http/app-type.ts'
 import { queryParams } from '../http/json-body.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
 import { requireSession } from '../http/session.ts'
 import { formatHierarchyToken, type HierarchyPlace, parseHierarchyToken } from './hierarchy-token.ts'
 import { roomParam } from './own-user.ts'
@@ -30,7 +30,7 @@ export function spaceHierarchyRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidhierarchy
   app.get('/_matrix/client/v1/rooms/:roomId/hierarchy', requireSession(), async (c) => {
     const { session } = c.var
-    await rateLimit(c.env, c.env.SEND_LIMIT, session.userId)
+    await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
     const root = roomParam(c)
     const query = queryParams(c, querySchema)
     const question = {

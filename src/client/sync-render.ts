@@ -15,7 +15,8 @@ import { renderNews } from './sync-news.ts'
 
 export interface SyncView {
   readonly userId: string
-  readonly deviceId: string
+  /** Undefined for an application service that acts as none. */
+  readonly deviceId?: string | undefined
   readonly filter: Filter
   /** Whether the client syncs on from a token. */
   readonly incremental: boolean

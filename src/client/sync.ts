@@ -67,7 +67,7 @@ function sinceOf(token: string): SyncPosition {
 async function syncView(c: AppContext, query: v.InferOutput<typeof querySchema>): Promise<SyncView> {
   return {
     userId: c.var.session.userId,
-    deviceId: c.var.session.deviceId,
+    deviceId: c.var.session.device?.deviceId,
     filter: await filterOf(c, query.filter),
     incremental: query.since !== undefined,
     fullState: query.full_state === 'true',
@@ -112,8 +112,7 @@ async function sync(env: Env, session: Session, view: SyncView, options: SyncOpt
   for (;;) {
     const request: SyncRequest = {
       userId: session.userId,
-      deviceId: session.deviceId,
-      generation: session.generation,
+      ...session.device,
       ...(since ? { since } : {}),
       fullState: options.fullState,
       includeLeave: view.filter.room?.include_leave ?? false,

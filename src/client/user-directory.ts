@@ -6,7 +6,7 @@ import { hubStub, type Env } from '../env.ts'
 import type { FoundOther, OthersSearch } from '../hub/search-others.ts'
 import type { App } from '../http/app-type.ts'
 import { jsonBody } from '../http/json-body.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
 import { requireSession, type Session } from '../http/session.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
 import { askShards } from './other-shards.ts'
@@ -29,7 +29,7 @@ const searchBody = v.looseObject({
 export function userDirectoryRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3user_directorysearch
   app.post('/_matrix/client/v3/user_directory/search', requireSession(), async (c) => {
-    await rateLimit(c.env, c.env.SEND_LIMIT, c.var.session.userId)
+    await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
     const body = await jsonBody(c, searchBody)
     const limit = Math.min(body.limit, largestLimit)
     const { found, more } = await search(c.env, c.var.session, body.search_term, limit)

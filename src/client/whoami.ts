@@ -7,7 +7,11 @@ import { requireSession } from '../http/session.ts'
 export function whoamiRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3accountwhoami
   app.get('/_matrix/client/v3/account/whoami', requireSession({ guests: true }), (c) => {
-    const { userId, deviceId, guest } = c.var.session
-    return c.json({ user_id: userId, device_id: deviceId, ...(guest ? { is_guest: true } : {}) })
+    const { userId, device, guest } = c.var.session
+    return c.json({
+      user_id: userId,
+      ...(device ? { device_id: device.deviceId } : {}),
+      ...(guest ? { is_guest: true } : {}),
+    })
   })
 }

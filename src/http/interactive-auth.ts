@@ -38,8 +38,8 @@ export interface InteractiveAuthRequest {
 
 /**
  * Takes a request through its flow. Answers the 401 response that must go to the client, or the session once all
- * stages of a flow are complete; its `userId` is then who authenticated. 403 M_FORBIDDEN when the request is not the
- * one that the session was opened for.
+ * stages of a flow are complete; its `userId` is then who authenticated. Application services are asked for nothing.
+ * 403 M_FORBIDDEN when the request is not the one that the session was opened for.
  */
 export async function interactiveAuth(
   c: AppContext,
@@ -52,6 +52,9 @@ export async function interactiveAuth(
     userId: request.session?.userId ?? null,
     offer: { flows: request.flows, params: stageParams(c.env, request.flows) },
   }
+  // An application service vouches for its users, who have no password. MSC4190: it must not be asked where devices are
+  // deleted and cross-signing keys replaced.
+  if (request.session?.appservice) return { ...binding, id: '', completed: [], data: {} }
   const sessionId = stringProperty(auth, 'session')
   const known = sessionId === undefined ? undefined : await findInteractiveAuth(c.env, sessionId)
   if (known !== undefined) await checkBinding(c, known, binding)

@@ -4,10 +4,10 @@
 import { config } from '../config.ts'
 import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
-import type { UserId } from '../matrix/event.ts'
 import { linkedProviders } from '../storage/sso-links.ts'
 import { findUser } from '../storage/users.ts'
 import type { Flows } from './interactive-auth-stages.ts'
+import type { Session } from './session.ts'
 
 /** The flows of somebody who is not signed in: only their password says who they are. 401 M_MISSING_TOKEN without passwords. */
 export function passwordFlows(env: Env): Flows {
@@ -17,9 +17,10 @@ export function passwordFlows(env: Env): Flows {
 
 /**
  * The flows that an account has the means for: its password, signing in once more with a provider that it is linked with, or
- * either. 403 M_FORBIDDEN where it has none.
+ * either. None for an application service, which is asked for nothing. 403 M_FORBIDDEN where the account has no means.
  */
-export async function ownerFlows(env: Env, userId: UserId): Promise<Flows> {
+export async function ownerFlows(env: Env, { userId, appservice }: Session): Promise<Flows> {
+  if (appservice) return []
   const { sso, passwordLogin } = config(env)
   const user = await findUser(env, userId)
   const linked = sso === undefined ? [] : await linkedProviders(env, userId)

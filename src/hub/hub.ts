@@ -60,7 +60,7 @@ import {
   updateKeyBackup,
 } from './key-backup.ts'
 import { keyBackupData, streamBackedUpKeys } from './key-backup-stream.ts'
-import { addDevice, giveName, removeDevices } from './manage-devices.ts'
+import { actAsDevice, addDevice, giveName, removeDevices } from './manage-devices.ts'
 import { deviceSeen } from './last-seen.ts'
 import { invitePermissionOf } from './invite-permission.ts'
 import { setLocked } from './locked-users.ts'
@@ -211,6 +211,8 @@ export class Hub extends DurableObject<Env> {
     requireCurrentDevice(this.#hub, request)
     deviceSynced(this.#hub, request)
     const { userId, deviceId, ip } = request
+    // Without a device, an application service syncs.
+    if (deviceId === undefined) return
     const uid = internUser(this.#hub, userId)
     deviceSeen(this.#hub, uid, deviceId, ip)
     const seen = 'sliding' in request ? request.extensions.toDevice?.since : seenToDevice(request)
@@ -365,6 +367,11 @@ export class Hub extends DurableObject<Env> {
 
   deviceGeneration(userId: UserId, deviceId: string): number | undefined {
     return deviceGeneration(this.#hub, internUser(this.#hub, userId), deviceId)
+  }
+
+  /** The generation of a device as which an application service acts, which is seen by that; undefined for no such device. */
+  actAsDevice(userId: UserId, deviceId: string, ip: string | undefined): number | undefined {
+    return actAsDevice(this.#hub, userId, deviceId, ip)
   }
 
   listDevices(userId: UserId): Device[] {

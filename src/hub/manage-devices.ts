@@ -19,6 +19,7 @@ import {
   renameDevice,
 } from './devices.ts'
 import { internUser } from './interned.ts'
+import { deviceSeen } from './last-seen.ts'
 import { dropPushersOf } from './pushes.ts'
 import { deviceEnded } from './set-presence.ts'
 import { dropConnections } from './sliding-sync-connection.ts'
@@ -41,6 +42,23 @@ export function addDevice(hub: HubContext, userId: UserId, device: NewDevice): n
   const isNew = deviceGeneration(hub, uid, device.deviceId) === undefined
   const generation = createDevice(hub, uid, device)
   if (isNew) announceKeyless(hub, userId, [device.deviceId])
+  return generation
+}
+
+/**
+ * The generation of a device as which an application service acts, which is seen by that. Undefined for no such device, and
+ * for a dehydrated one: nobody acts as that.
+ */
+export function actAsDevice(
+  hub: HubContext,
+  userId: UserId,
+  deviceId: string,
+  ip: string | undefined,
+): number | undefined {
+  const uid = internUser(hub, userId)
+  const generation = deviceGeneration(hub, uid, deviceId)
+  if (generation === undefined || isDehydrated(hub, uid, deviceId)) return undefined
+  deviceSeen(hub, uid, deviceId, ip)
   return generation
 }
 
@@ -72,6 +90,8 @@ export function removeDevices(hub: HubContext, userId: UserId, devices: DeviceSe
     removeDeviceSettings(hub, uid, deviceId)
     deviceEnded(hub, uid, deviceId)
   }
+  // An application service may wait for news of the user without a device.
+  if ('allBut' in devices && devices.allBut === undefined) dropWaiters(hub, uid)
   const ids = (hadKeys: boolean) =>
     gone.filter((device) => device.hadKeys === hadKeys).map(({ deviceId }) => deviceId)
   announceDevices(hub, userId, ids(true))

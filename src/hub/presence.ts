@@ -72,8 +72,11 @@ export function presenceTable(hub: HubContext): Presence {
   return fresh
 }
 
+/** What shows a user to be there whom an application service acts as without a device. No device has an empty id. */
+export const noDevice = ''
+
 /** A device that is there was so until now. In memory alone: it may sync again in a moment. */
-export function deviceSeen(hub: HubContext, uid: number, deviceId: string): void {
+export function deviceSeen(hub: HubContext, uid: number, deviceId: string = noDevice): void {
   const device = presenceTable(hub).users.get(uid)?.devices.get(deviceId)
   if (device) device.seen = hub.now()
 }

@@ -10,7 +10,7 @@ import { nextEphemeral } from './ephemeral.ts'
 import { findUser, internUser } from './interned.ts'
 import { keepPresence } from './kept-presence.ts'
 import { usersSharing } from './members.ts'
-import { presenceTable, type PresenceState, type UserPresence } from './presence.ts'
+import { noDevice, presenceTable, type PresenceState, type UserPresence } from './presence.ts'
 import type { SyncRequest } from './sync-request.ts'
 import { tellPresence } from './tell-presence.ts'
 import { wake } from './waiters.ts'
@@ -22,7 +22,8 @@ const lookEveryMs = 60_000
 
 export interface PresenceRequest {
   readonly userId: UserId
-  readonly deviceId: string
+  /** Undefined for an application service that acts as none. */
+  readonly deviceId: string | undefined
   readonly presence: PresenceState
   readonly statusMsg?: string | undefined
 }
@@ -37,9 +38,10 @@ export interface ProfileChange {
 export function setPresence(hub: HubContext, request: PresenceRequest): void {
   const uid = internUser(hub, request.userId)
   const user = userPresence(hub, uid)
+  const deviceId = request.deviceId ?? noDevice
   user.lastActive = hub.now()
-  if (request.presence === 'offline') user.devices.delete(request.deviceId)
-  else user.devices.set(request.deviceId, { state: request.presence, seen: hub.now() })
+  if (request.presence === 'offline') user.devices.delete(deviceId)
+  else user.devices.set(deviceId, { state: request.presence, seen: hub.now() })
   const sameMessage = user.statusMsg === request.statusMsg
   user.statusMsg = request.statusMsg
   update(hub, uid, user, !sameMessage)
@@ -48,7 +50,11 @@ export function setPresence(hub: HubContext, request: PresenceRequest): void {
 /** A device syncs: its user is there, if that is what it says. */
 export function deviceSynced(
   hub: HubContext,
-  { userId, deviceId, setPresence: state }: Pick<SyncRequest, 'userId' | 'deviceId' | 'setPresence'>,
+  {
+    userId,
+    deviceId = noDevice,
+    setPresence: state,
+  }: Pick<SyncRequest, 'userId' | 'deviceId' | 'setPresence'>,
 ): void {
   expireOthers(hub)
   if (state === undefined) return

@@ -4,9 +4,10 @@ import type { UserId } from '../matrix/event.ts'
 
 export interface SyncRequest {
   readonly userId: UserId
-  readonly deviceId: string
+  /** Undefined for an application service that acts as none. */
+  readonly deviceId?: string
   /** The generation of the device that the session was opened for. */
-  readonly generation: number
+  readonly generation?: number
   /** Absent for an initial sync. */
   readonly since?: SyncPosition
   /** Every room with its whole state, whatever `since` says. */

@@ -39,8 +39,8 @@ export interface SyncPlan {
   readonly deviceLists: DeviceLists
   /** Messages to the device, as JSON text. */
   readonly toDevice: readonly string[]
-  /** What the device has of keys that others can claim. */
-  readonly keyCounts: KeyCounts
+  /** What the device has of keys that others can claim; absent where none syncs. */
+  readonly keyCounts?: KeyCounts
   /** Users whose messages are not shown to this one. */
   readonly ignored: readonly string[]
 }
@@ -91,7 +91,7 @@ export function planSync(hub: HubContext, request: SyncRequest): SyncPlan {
   const uid = internUser(hub, request.userId)
   const next = { log: hub.position, ephemeral: ephemeralSequence(hub) }
   if (isIdle(hub, uid, request, next)) {
-    return { ...nothing, idle: true, next, keyCounts: keyCounts(hub, uid, request.deviceId) }
+    return { ...nothing, idle: true, next, ...countsFor(hub, uid, request) }
   }
   const plan = planUpTo(hub, uid, request, next)
   if (!request.since || roomsToAsk(plan) <= hub.roomsPerSync) return plan
@@ -103,6 +103,14 @@ export function planSync(hub: HubContext, request: SyncRequest): SyncPlan {
 function isIdle(hub: HubContext, uid: number, { since, fullState }: SyncRequest, now: SyncPosition): boolean {
   if (!since || fullState || since.given !== undefined || since.toDevice !== undefined) return false
   return since.log >= (hub.newsAt.get(uid) ?? hub.bootPosition) && since.ephemeral >= now.ephemeral
+}
+
+function countsFor(
+  hub: HubContext,
+  uid: number,
+  { deviceId }: SyncRequest,
+): { readonly keyCounts?: KeyCounts } {
+  return deviceId === undefined ? {} : { keyCounts: keyCounts(hub, uid, deviceId) }
 }
 
 function roomsToAsk({ join, leave }: SyncPlan): number {
@@ -118,12 +126,13 @@ function planUpTo(hub: HubContext, uid: number, request: SyncRequest, end: SyncP
   const { newlySeen, ...deviceLists } = request.since
     ? deviceListsSince(hub, uid, since, end.log, changes)
     : { ...noDeviceLists, newlySeen: [] }
-  const toDevice = request.eventsOnly
-    ? { events: [] }
-    : toDeviceBatch(hub, uid, request.deviceId, {
-        since: request.since?.toDevice ?? since,
-        upTo: end.log,
-      })
+  const toDevice =
+    request.eventsOnly || request.deviceId === undefined
+      ? { events: [] }
+      : toDeviceBatch(hub, uid, request.deviceId, {
+          since: request.since?.toDevice ?? since,
+          upTo: end.log,
+        })
   const plan = {
     next: {
       log: end.log,
@@ -140,7 +149,7 @@ function planUpTo(hub: HubContext, uid: number, request: SyncRequest, end: SyncP
     presence: presenceSince(hub, uid, request.since?.ephemeral, newlySeen),
     deviceLists,
     toDevice: toDevice.events,
-    keyCounts: keyCounts(hub, uid, request.deviceId),
+    ...countsFor(hub, uid, request),
     ignored,
   }
   const { changed, left } = plan.deviceLists

@@ -6,7 +6,7 @@ import type { HubContext } from './context.ts'
 import { deviceGeneration } from './devices.ts'
 import { internUser } from './interned.ts'
 import { keyCounts } from './one-time-keys.ts'
-import { deviceSeen } from './presence.ts'
+import { deviceSeen, noDevice } from './presence.ts'
 import { planSlidingSync, type SlidingPlan } from './sliding-sync.ts'
 import { idleMark, type SlidingSyncRequest, supersededMark } from './sliding-sync-request.ts'
 import { planSync, type SyncPlan } from './sync.ts'
@@ -94,7 +94,7 @@ function sendKeyCounts(hub: HubContext, uid: number, deviceId: string, socket: W
 /** The devices of a user that wait and show the user to be there. */
 export function presentDevices(hub: HubContext, uid: number): Set<string> {
   const requests = hub.sockets(waiterTag(uid)).map(waitingRequest)
-  return new Set(requests.flatMap((request) => (request?.setPresence ? [request.deviceId] : [])))
+  return new Set(requests.flatMap((request) => (request?.setPresence ? [request.deviceId ?? noDevice] : [])))
 }
 
 /** A waiting client went away, most often because its time is up: it comes again at once if it can. */
@@ -127,6 +127,8 @@ export function requireCurrentDevice(
   hub: HubContext,
   { userId, deviceId, generation }: Pick<SyncRequest, 'userId' | 'deviceId' | 'generation'>,
 ): void {
+  // An application service that acts as no device is not logged out.
+  if (deviceId === undefined) return
   if (deviceGeneration(hub, internUser(hub, userId), deviceId) === generation) return
   throw new MatrixError('M_UNKNOWN_TOKEN', 401, 'Unknown access token')
 }
@@ -150,7 +152,7 @@ export function pollSync(
   if ('sliding' in request) server.send(`${idleMark}${JSON.stringify(plan)}`)
   else {
     if ('join' in plan) moveOn(server, request, plan)
-    sendKeyCounts(hub, uid, request.deviceId, server)
+    if (request.deviceId !== undefined) sendKeyCounts(hub, uid, request.deviceId, server)
   }
   return new Response(null, { status: 101, webSocket: client })
 }

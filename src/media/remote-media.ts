@@ -29,8 +29,8 @@ export interface RemoteRequest {
   readonly thumbnail?: Readonly<Record<string, string>>
   /** How long the other server may wait for content that is not uploaded yet, in milliseconds. */
   readonly timeoutMs: number
-  /** Who asks, for the rate limit. */
-  readonly asker: string
+  /** Who asks, for the rate limit; undefined where there is none. */
+  readonly asker: string | undefined
 }
 
 const dayMs = 24 * 60 * 60_000
@@ -56,7 +56,7 @@ export async function remoteMedia(c: AppContext, request: RemoteRequest): Promis
   const name = nameOf(key)
   const failed = failures.get(name)
   if (failed && failed.until > Date.now()) throw failed.error
-  await rateLimit(env, env.SEND_LIMIT, `remote-media:${request.asker}`)
+  if (request.asker !== undefined) await rateLimit(env, env.SEND_LIMIT, `remote-media:${request.asker}`)
   await (transfers.running(name) ?? transfers.start([name], transfer(env, request)))
   const media = await kept(env, key)
   if (!media) throw failures.get(name)?.error ?? interrupted(key)

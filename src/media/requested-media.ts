@@ -5,7 +5,7 @@ import { config } from '../config.ts'
 import type { Env } from '../env.ts'
 import { isMatrixError, MatrixError } from '../errors.ts'
 import type { AppContext } from '../http/app-type.ts'
-import { clientAddress } from '../http/rate-limit.ts'
+import { clientAddress, isLimited } from '../http/rate-limit.ts'
 import type { ServerName } from '../matrix/event.ts'
 import { parseMxcUri } from '../matrix/identifiers.ts'
 import { findMedia, type Media, type StoredContent } from '../storage/media.ts'
@@ -31,8 +31,8 @@ export interface MediaAsked {
   readonly mediaId: string
   /** How long to wait for content that is not uploaded yet, in milliseconds. */
   readonly timeoutMs: number
-  /** Who asks, for rate limits. */
-  readonly asker: string
+  /** Who asks, for rate limits; undefined where there are none. */
+  readonly asker: string | undefined
 }
 
 type Serve = (media: MediaWithContent) => Promise<Response>
@@ -51,7 +51,9 @@ export const allowRemoteParam = v.optional(v.picklist(['true', 'false']), 'true'
 
 /** What the path asks for, by a user who is signed in. M_NOT_FOUND for ids that cannot be. */
 export function askedMedia(c: AppContext, timeout = standardWait): MediaAsked {
-  return { ...mediaOfPath(c), timeoutMs: Math.min(timeout, longestWait), asker: c.var.session.userId }
+  const { session } = c.var
+  const asker = isLimited(session) ? session.userId : undefined
+  return { ...mediaOfPath(c), timeoutMs: Math.min(timeout, longestWait), asker }
 }
 
 /**

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { config } from '../config.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
-import { limitExceeded, rateLimit } from '../http/rate-limit.ts'
+import { limitExceeded, rateLimitUser } from '../http/rate-limit.ts'
 import { refuseSuspended, requireSession } from '../http/session.ts'
 import {
   addMedia,
@@ -60,7 +60,7 @@ export function uploadRoutes(app: App): void {
 async function allowUpload(c: AppContext): Promise<void> {
   const { session } = c.var
   refuseSuspended(session)
-  await rateLimit(c.env, c.env.SEND_LIMIT, `media:${session.userId}`)
+  await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session, 'media:')
 }
 
 async function checkPending(c: AppContext, mediaId: string): Promise<void> {

@@ -10,7 +10,7 @@ import { sharedWork } from '../federation/client/shared-work.ts'
 import { checkedPageUrl } from '../federation/client/web-request.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { queryParams } from '../http/json-body.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
 import { requireSession } from '../http/session.ts'
 import { errorMessage, log } from '../log.ts'
 import { addUrlPreview, findUrlPreview, forgetUrlPreviews } from '../storage/url-previews.ts'
@@ -62,8 +62,7 @@ async function preview(c: AppContext): Promise<Response> {
   const location = pageLocation(url)
   const languages = wantedLanguages(c.req.header('Accept-Language'))
   const page = createHash('sha256').update(`${languages}\n${location}`).digest('base64url')
-  const { userId } = c.var.session
-  await rateLimit(env, env.SEND_LIMIT, `preview:${userId}`)
+  await rateLimitUser(env, env.SEND_LIMIT, c.var.session, 'preview:')
 
   const now = Date.now()
   // The version of that time, or else a newer one.
@@ -71,7 +70,7 @@ async function preview(c: AppContext): Promise<Response> {
   const known = then ?? (await findUrlPreview(env, page, now))
   if (known) return answer(known.answer)
   if ((failures.get(page) ?? 0) > now) return answer('{}')
-  await rateLimit(env, env.PREVIEW_LIMIT, userId)
+  await rateLimitUser(env, env.PREVIEW_LIMIT, c.var.session)
   await (fetches.running(page) ?? fetches.start([page], bringHere(env, { page, location, languages })))
   c.executionCtx.waitUntil(prune(env, now))
   const made = failures.has(page) ? undefined : await findUrlPreview(env, page, Date.now())

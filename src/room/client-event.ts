@@ -9,7 +9,7 @@ import { viewOf } from './visibility.ts'
 /** Who looks at an event: decides what of `unsigned` is theirs. */
 export interface Viewer {
   readonly userId: string
-  readonly deviceId?: string
+  readonly deviceId?: string | undefined
   /** Users whose events the viewer does not want to see, nor have counted in what is aggregated for them. */
   readonly ignored?: readonly string[]
 }
@@ -22,9 +22,19 @@ export function isIgnoredBy({ ignored = [] }: Viewer, { event }: StoredEvent): b
 /** The member of `unsigned` that names the delayed event. */
 export const delayIdField = 'org.matrix.msc4140.delay_id'
 
+/** Whose transaction ids are unique: those of a device, or of an application service that acts as none. */
+export type TransactionScope = { readonly deviceId: string } | { readonly appserviceId: string }
+
+/** What of a request makes it the same one once more. `path` is what of the HTTP path comes after the room. */
+export type ClientTransaction = TransactionScope & { readonly txnId: string; readonly path: string }
+
 /** The key under which a local send's transaction id is unique in the room. */
-export function transactionKey(userId: string, deviceId: string, txnId: string, path: string): string {
-  return JSON.stringify([userId, deviceId, txnId, path])
+export function transactionKey(userId: string, transaction: ClientTransaction): string {
+  const { txnId, path } = transaction
+  // No device has an empty id.
+  return 'deviceId' in transaction
+    ? JSON.stringify([userId, transaction.deviceId, txnId, path])
+    : JSON.stringify([userId, '', txnId, path, transaction.appserviceId])
 }
 
 /** The key in its place under which a delayed event is sent once. */

@@ -7,7 +7,7 @@ import { canonicalJson, CanonicalJsonError } from '../matrix/canonical-json.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import { transact } from './append.ts'
 import { checkClientContent } from './client-content.ts'
-import { transactionKey } from './client-event.ts'
+import { type ClientTransaction, transactionKey } from './client-event.ts'
 import { identity, findIdentity, type RoomContext } from './context.ts'
 import { armAlarm } from './outbox.ts'
 import { requireJoined } from './room-power.ts'
@@ -22,7 +22,7 @@ export interface DelayRequest {
   /** Milliseconds. */
   readonly delay: number
   /** The same transaction of a device is the same delayed event. */
-  readonly transaction?: { readonly deviceId: string; readonly txnId: string; readonly path: string }
+  readonly transaction?: ClientTransaction
   /** How many delayed events the sender may have scheduled in this room. */
   readonly most: number
 }
@@ -53,9 +53,7 @@ const largestContent = 65_536
 export function scheduleDelayed(room: RoomContext, request: DelayRequest): string {
   const { delayId, sender, type, stateKey, content, delay, transaction } = request
   requireJoined(room, sender)
-  const txn = transaction
-    ? transactionKey(sender, transaction.deviceId, transaction.txnId, transaction.path)
-    : null
+  const txn = transaction ? transactionKey(sender, transaction) : null
   const known = delayIdOfTransaction(room, txn)
   if (known !== undefined) return known
   checkContent(room, request)

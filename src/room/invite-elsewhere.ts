@@ -25,6 +25,8 @@ export interface BuildInviteRequest {
   readonly target: UserId
   /** The content besides `membership`. */
   readonly content: JsonObject
+  /** Milliseconds; now where absent. */
+  readonly origin_server_ts?: number
 }
 
 /** What the other server is asked to sign; or the invite that is there already. */
@@ -41,7 +43,7 @@ export type BuiltInvite =
 export function buildInvite(
   room: RoomContext,
   signer: Signer,
-  { sender, target, content }: BuildInviteRequest,
+  { sender, target, content, origin_server_ts: time }: BuildInviteRequest,
 ): BuiltInvite {
   const { rules } = identity(room)
   // Who vouches for a join is nothing that an invite says.
@@ -60,6 +62,7 @@ export function buildInvite(
     sender,
     state_key: target,
     content: { ...others, membership: 'invite' },
+    ...(time === undefined ? {} : { origin_server_ts: time }),
   }
   const present = currentEvent(room, 'm.room.member', target)
   if (present?.sender === sender && canonicalEqual(present.content, draft.content)) {

@@ -42,6 +42,8 @@ export interface MembershipRequest {
   readonly memberOf?: readonly RoomId[]
   /** Whether the joining user is a guest of this server. */
   readonly guest?: boolean
+  /** Milliseconds; now where absent. */
+  readonly origin_server_ts?: number
 }
 
 /**
@@ -90,7 +92,14 @@ export function changeMembership(
   if ('needsMembership' in join) return join
   if ('unable' in join) return { through: otherServers(room), resident: true }
   const content = { ...withoutAuthorisation(request.content), ...join, membership: memberships[action] }
-  const draft = { type: 'm.room.member', sender, state_key: target, content }
+  const { origin_server_ts: time } = request
+  const draft = {
+    type: 'm.room.member',
+    sender,
+    state_key: target,
+    content,
+    ...(time === undefined ? {} : { origin_server_ts: time }),
+  }
   const eventId = transact(room, () => {
     if (request.targetShard !== undefined) registerLocalUser(room, target, request.targetShard)
     return sendEvent(room, signer, { draft })

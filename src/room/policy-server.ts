@@ -146,11 +146,12 @@ export function signedDraft(room: RoomContext, draft: EventDraft): SignedDraft |
 }
 
 function isSameDraft(a: EventDraft, b: EventDraft): boolean {
-  const facts = ({ type, sender, state_key: stateKey, content, redacts }: EventDraft): JsonValue => [
+  const facts = ({ type, sender, state_key: stateKey, content, redacts, ...rest }: EventDraft): JsonValue => [
     type,
     sender,
     stateKey ?? null,
     redacts ?? null,
+    rest.origin_server_ts ?? null,
     content,
   ]
   return canonicalEqual(facts(a), facts(b))

@@ -7,7 +7,7 @@ import type { EventId, UserId } from '../matrix/event.ts'
 import { appendEvent, transact } from './append.ts'
 import { buildEvent, type EventDraft } from './build-event.ts'
 import { canonicalEqual } from './canonical-equal.ts'
-import { delayedKey, transactionKey } from './client-event.ts'
+import { type ClientTransaction, delayedKey, transactionKey } from './client-event.ts'
 import type { RoomContext, Signer } from './context.ts'
 import { eventStatus } from './events.ts'
 import { authoriseAt, newEventPlace } from './new-event-place.ts'
@@ -16,11 +16,8 @@ import { currentEvent } from './state-at.ts'
 
 export interface SendRequest {
   readonly draft: EventDraft
-  /**
-   * Set for sends with a transaction id: the same one by the same device to the same path is the same event. `path`
-   * is what of the HTTP path comes after the room.
-   */
-  readonly transaction?: { readonly deviceId: string; readonly txnId: string; readonly path: string }
+  /** Set for sends with a transaction id: the same one by the same device to the same path is the same event. */
+  readonly transaction?: ClientTransaction
   /** Set for a delayed event: it is sent once. */
   readonly delayId?: string
 }
@@ -77,7 +74,7 @@ export function findSentEvent(room: RoomContext, request: SendRequest): EventId 
 function transactionOfRequest({ draft, transaction, delayId }: SendRequest): string | undefined {
   if (delayId !== undefined) return delayedKey(delayId)
   if (transaction === undefined) return undefined
-  return transactionKey(draft.sender, transaction.deviceId, transaction.txnId, transaction.path)
+  return transactionKey(draft.sender, transaction)
 }
 
 // Setting state to what it is already makes no event.

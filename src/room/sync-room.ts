@@ -22,7 +22,8 @@ export type StateSection = 'state' | 'state_after' | 'org.matrix.msc4222.state_a
 
 export interface RoomSyncRequest {
   readonly userId: string
-  readonly deviceId: string
+  /** Undefined for an application service that acts as none. */
+  readonly deviceId?: string | undefined
   /** The range (from, to] of positions; without `from` the client knows nothing of the room. */
   readonly from?: number
   readonly to: number

@@ -5,7 +5,7 @@ import { and, eq, inArray, isNotNull, lt, ne } from 'drizzle-orm'
 import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { DeviceSelection } from '../hub/devices.ts'
-import type { Session } from '../http/session.ts'
+import type { DeviceSession } from '../http/session.ts'
 import type { UserId } from '../matrix/event.ts'
 import { database } from './database.ts'
 import { loginTokens, refreshTokens, sessions } from './schema/sessions.ts'
@@ -24,7 +24,7 @@ export async function findSession(
   env: Env,
   token: string,
   options: { allowLocked?: boolean } = {},
-): Promise<Session> {
+): Promise<DeviceSession> {
   const hash = tokenHash(token)
   const known = cachedSession(hash)
   if (known) return known
@@ -43,17 +43,15 @@ export async function findSession(
   }
   if (user.locked && !options.allowLocked) throw userLocked()
   if (session.supersedes !== null) await confirmRefresh(env, session, session.supersedes)
-  const found: Session = {
+  const found: DeviceSession = {
     userId: user.userId,
-    deviceId: session.deviceId,
-    generation: session.generation,
+    device: { deviceId: session.deviceId, generation: session.generation },
     shard: user.shard,
     guest: user.guest,
     admin: user.admin,
     suspended: user.suspended,
-    tokenHash: hash,
   }
-  if (!user.locked) cacheSession(env, lookedUpAt, found, session.expiresAt)
+  if (!user.locked) cacheSession(env, lookedUpAt, hash, found, session.expiresAt)
   return found
 }
 

@@ -52,7 +52,7 @@ describe('login without a credential', () => {
   ]
   test.each(refused)('%s gets no token', async (_, body) => {
     const answer = await login(body)
-    expect([400, 403]).toContain(answer.status)
+    expect([400, 401, 403]).toContain(answer.status)
     expect(answer.body).toEqual({ errcode: expect.stringMatching(/^M_/), error: expect.any(String) })
   })
 

@@ -11,8 +11,6 @@ const table = join(projectRoot, '../shared/spec/required.md')
 
 // Modules of their own, which bring their tests along.
 const elsewhere: Readonly<Record<string, string>> = {
-  '4190': 'application services: their devices',
-  '4326': 'application services: acting as a device',
   '2964': 'OAuth 2.0: grants',
   '2965': 'OAuth 2.0: metadata',
   '2966': 'OAuth 2.0: registration of clients',

@@ -1,0 +1,17 @@
+// The time that application services give to events. Specification: application service API, "Timestamp massaging".
+
+import { MatrixError } from '../errors.ts'
+import type { AppContext } from '../http/app-type.ts'
+import type { EventDraft } from '../room/build-event.ts'
+
+/**
+ * The time of an event in milliseconds, as an application service gives it: for others the parameter is none. 400
+ * M_INVALID_PARAM for what no event can have as its time.
+ */
+export function timestampParam(c: AppContext): Pick<EventDraft, 'origin_server_ts'> {
+  const text = c.req.query('ts')
+  if (text === undefined || !c.var.session.appservice) return {}
+  const timestamp = /^\d{1,16}$/.test(text) ? Number(text) : undefined
+  if (timestamp !== undefined && Number.isSafeInteger(timestamp)) return { origin_server_ts: timestamp }
+  throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid parameter ts: not a time in milliseconds')
+}
