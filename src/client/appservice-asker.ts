@@ -1,7 +1,7 @@
 // Who may have application services asked at endpoints that are open to anyone.
 
 import type { AppContext } from '../http/app-type.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
 import { optionalSession } from '../http/session.ts'
 import type { UserId } from '../matrix/event.ts'
 
@@ -9,6 +9,6 @@ import type { UserId } from '../matrix/event.ts'
 export async function askerOf(c: AppContext): Promise<UserId | undefined> {
   const session = await optionalSession(c)
   if (!session || session.guest) return undefined
-  await rateLimit(c.env, c.env.SEND_LIMIT, session.userId)
+  await rateLimitUser(c.env, c.env.SEND_LIMIT, session)
   return session.userId
 }
