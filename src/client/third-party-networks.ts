@@ -6,7 +6,7 @@ import { allProtocols, protocolMetadata } from '../appservice/protocols.ts'
 import { lookUpByFields, lookUpById } from '../appservice/third-party-lookup.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
-import { rateLimit } from '../http/rate-limit.ts'
+import { rateLimitUser } from '../http/rate-limit.ts'
 import { accessToken, requireSession } from '../http/session.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import { textParam } from './path-params.ts'
@@ -47,7 +47,7 @@ export function thirdPartyNetworkRoutes(app: App): void {
 
 // Each question is a request to every application service that may have an answer.
 async function limited(c: AppContext): Promise<void> {
-  await rateLimit(c.env, c.env.SEND_LIMIT, c.var.session.userId)
+  await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
 }
 
 /** The query as the client has it, but for what says who asks. */
