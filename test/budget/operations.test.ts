@@ -137,6 +137,18 @@ describe('the budget of', () => {
     expect(counts.doRowsRead).toBeLessThanOrEqual(3)
   })
 
+  it('a sync of a message with the member event of its sender: no row and 1 request, also for who came later', async () => {
+    const filter = encodeURIComponent('{"room":{"state":{"lazy_load_members":true}}}')
+    const token = await since(bob)
+    await say(alice)
+    const counts = await server.measure(async () => {
+      const { rooms } = await call('GET', bob, `/sync?since=${token}&filter=${filter}`)
+      expect(JSON.stringify(rooms)).toContain(`"state_key":"${alice.userId}"`)
+    })
+    expect(counts.doRowsWritten).toBe(0)
+    expect(counts.doRequests).toBe(1)
+  })
+
   it('a poll that waits in vain: no row and 1 request', async () => {
     const token = await since(bob)
     const counts = await server.measure(() => call('GET', bob, `/sync?since=${token}&timeout=500`))
