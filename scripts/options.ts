@@ -249,6 +249,12 @@ const options: readonly Option[] = [
     ...oneOf('off', ['on', 'off']),
   },
   {
+    name: 'appservices',
+    value: 'FILES',
+    help: 'registrations of application services, such as bridges, with commas between them; or a folder of them',
+    check: nonEmpty,
+  },
+  {
     name: 'client-address-header',
     value: 'HEADER',
     help: 'header in which a reverse proxy passes the address of the client, such as X-Forwarded-For',
@@ -274,6 +280,8 @@ export interface Settings {
   readonly allowPrivateNetworks: boolean
   /** A path. */
   readonly mailDir: string | undefined
+  /** Paths of registrations, and of folders of them. */
+  readonly appservices: readonly string[]
   /** Text variables of the Worker. */
   readonly vars: Readonly<Record<string, string>>
 }
@@ -329,6 +337,9 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     extraCa: value('extra-ca'),
     allowPrivateNetworks: value('allow-private-networks') === 'on',
     mailDir: value('mail-dir'),
+    appservices: (value('appservices')?.split(',') ?? [])
+      .map((path) => path.trim())
+      .filter((path) => path !== ''),
     vars: Object.fromEntries(vars),
   }
 }

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { resolve } from 'node:path'
 import { stop as endBundler } from 'esbuild'
+import { readRegistrations, registrationVars } from './appservices.ts'
 import { bundle, type BundleModule, readBundle } from './bundle.ts'
 import {
   firstUserToken,
@@ -37,6 +38,7 @@ async function main(): Promise<void> {
     settings.serverName,
     readWranglerConfig().vars.SERVER_NAME ?? '',
   )
+  const appservices = registrationVars(readRegistrations(settings.appservices, serverName))
   const firstUser = firstUserToken(dataDir)
 
   const runtime = await startRuntime({
@@ -46,7 +48,7 @@ async function main(): Promise<void> {
     port,
     federation: federationTransport({ extraCa, allowPrivateNetworks }),
     ...(settings.mailDir !== undefined && { mail: mailFolder(resolve(settings.mailDir)) }),
-    vars: { ...settings.vars, SERVER_NAME: serverName, FIRST_USER_TOKEN: firstUser.token },
+    vars: { ...settings.vars, ...appservices, SERVER_NAME: serverName, FIRST_USER_TOKEN: firstUser.token },
   })
   if (front) await once(front.listen({ host, port: tls.port }), 'listening')
   const stop = () => void runtime.mf.dispose().then(() => process.exit(0))

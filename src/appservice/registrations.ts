@@ -1,15 +1,15 @@
 // The application services of this server: one variable each, whose name begins with APPSERVICE_.
 // Specification: application service API, "Registration".
 
-import type { Env } from '../env.ts'
 import type { ServerName, UserId } from '../matrix/event.ts'
 import { type Appservice, parseRegistration } from './registration.ts'
 
-/** Reads all registrations. Throws an Error naming the variable of one that makes no sense or repeats another. */
-export function readAppservices(env: Env, serverName: ServerName): readonly Appservice[] {
+/** Reads all registrations from the variables of the Worker. Throws an Error naming the variable of one that makes no sense or repeats another. */
+export function readAppservices(variables: object, serverName: ServerName): readonly Appservice[] {
   const found = new Map<string, Appservice>()
   const senders = new Set<UserId>()
-  for (const [name, value] of Object.entries(env).toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+  const entries: [string, unknown][] = Object.entries(variables)
+  for (const [name, value] of entries.toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     if (!name.startsWith('APPSERVICE_') || typeof value !== 'string' || value.trim() === '') continue
     const appservice = parseRegistration(name, value, serverName)
     // "each as_token and id MUST be unique per application service […]. The homeserver MUST enforce this."
