@@ -1,11 +1,14 @@
 // Presence between two servers, and between two shards of one.
 
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { JsonObject } from '../../src/matrix/json.ts'
 import { askingServer, federation } from '../support/asking-server.ts'
 import { makeAuthority } from '../support/certificates.ts'
 import { type FederatedServer, startFederatedServer } from '../support/federated-server.ts'
-import { newClient, refusal, type RoomClient } from '../support/room-client.ts'
+import { newClient, refusal, roomClient, type RoomClient } from '../support/room-client.ts'
 import { startServer } from '../support/server.ts'
 import { textOf } from '../support/text-of.ts'
 
@@ -123,5 +126,46 @@ test('a server tells of its own users alone, and of those who share a room', asy
     ])
   } finally {
     await server.stop()
+  }
+})
+
+test('of users of other servers is known after a restart, and costs a row a call', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'hearth-presence-'))
+  const vars = { PRESENCE: 'on' }
+  let server = await startServer({ dataDir, vars })
+  try {
+    const remote = await askingServer(server, 'remote.test')
+    const alice = await newClient(server, 'alice')
+    const roomId = await alice.createRoom({ preset: 'public_chat' })
+    const users = ['bob', 'carol'].map((name) => remote.user(name))
+    for (const user of users) await remote.join(roomId, user)
+    const counts = await server.measure(async () => {
+      const push = users.map((user_id) => ({
+        user_id,
+        presence: 'online',
+        last_active_ago: 5,
+        status_msg: 'here',
+      }))
+      const edus = [{ edu_type: 'm.presence', content: { push } }]
+      const body = { origin: remote.serverName, origin_server_ts: 1, pdus: [], edus }
+      expect((await remote.ask('PUT', `${federation}/v1/send/told`, body)).status).toBe(200)
+    })
+    expect([counts.doRowsWritten, counts.doRequests]).toEqual([1, 1])
+    const since = textOf(await alice.done('GET', '/sync?set_presence=offline'), 'next_batch')
+    await server.kill()
+    server = await startServer({ dataDir, vars })
+    const again = roomClient(server, alice)
+    for (const user of users) {
+      const status = await again.done('GET', `/presence/${encodeURIComponent(user)}/status`)
+      expect(status).toMatchObject({ presence: 'online', status_msg: 'here' })
+    }
+    const first = JSON.stringify(await again.done('GET', '/sync?set_presence=offline'))
+    for (const user of users) expect(first).toContain(`"sender":"${user}"`)
+    // They are no news to who knew them.
+    const next = await again.done('GET', `/sync?since=${since}&set_presence=offline`)
+    expect(next).not.toHaveProperty('presence')
+  } finally {
+    await server.stop()
+    await rm(dataDir, { recursive: true, force: true })
   }
 })
