@@ -5,6 +5,7 @@ import { queryAppservice } from '../../src/appservice/query.ts'
 import { refusedQueries } from '../../src/appservice/refused-queries.ts'
 import { parseRegistration } from '../../src/appservice/registration.ts'
 import type { ServerName } from '../../src/matrix/event.ts'
+import type { JsonObject } from '../../src/matrix/json.ts'
 import { roomVersion } from '../../src/matrix/room-version.ts'
 import { unwatchedFetch } from '../contract/watch-fetch.ts'
 import { startAppservice, type TestAppservice } from '../support/appservice.ts'
@@ -218,16 +219,18 @@ describe('an application service is not asked', () => {
 
 it('a question is asked again after no answer, and not after one', async () => {
   // What application services answer here is no answer of ours.
-  vi.stubGlobal('fetch', unwatchedFetch)
+  const tried = vi.fn(unwatchedFetch)
+  vi.stubGlobal('fetch', tried)
   const appservice = parseRegistration(
     'APPSERVICE_BRIDGE',
     JSON.stringify(bridge.registration()),
     'test.local' as ServerName,
   )
-  const ask = () => queryAppservice(appservice, askedForUser('x'), { timeoutMs: 100, pausesMs: [1, 1] })
+  const ask = (timeoutMs = 10_000) =>
+    queryAppservice(appservice, askedForUser('x'), { timeoutMs, pausesMs: [1, 1] })
   bridge.reply = () => 'hang'
-  expect(await ask()).toBe('silent')
-  expect(queries().length).toBe(3)
+  expect(await ask(50)).toBe('silent')
+  expect(tried).toHaveBeenCalledTimes(3)
   let tries = 0
   bridge.reply = () => ((tries += 1) < 3 ? 'drop' : { status: 200 })
   expect(await ask()).toBe('yes')
@@ -250,4 +253,70 @@ it('refusals are forgotten after half a minute, silence after a few seconds', ()
   expect([refused.outcome('a'), refused.outcome('b')]).toEqual(['no', undefined])
   now = 30_000
   expect(refused.outcome('a')).toBeUndefined()
+})
+
+describe('an application service whose namespaces are its own alone', () => {
+  let owner: TestAppservice
+  let home: TestServer
+  let bob: RoomClient
+  beforeAll(async () => {
+    owner = await startAppservice('irc')
+    const space = (sigil: string) => [{ exclusive: true, regex: `${sigil}_irc_.*` }]
+    home = await startServer({ vars: owner.vars({ namespaces: { users: space('@'), aliases: space('#') } }) })
+    bob = await newClient(home, 'bob')
+  })
+  afterAll(async () => {
+    await home.stop()
+    await owner.stop()
+  })
+  const api = '/_matrix/client/v3'
+  const byOwner = (method: string, path: string, body?: JsonObject) =>
+    home.request(method, `${api}${path}`, { token: owner.asToken, ...(body && { body }) })
+  const makeUser = (username: string) =>
+    byOwner('POST', '/register', { type: 'm.login.application_service', username, inhibit_login: true })
+  const isAskedFor = (path: string) => owner.requests.filter((one) => one.path === path).length
+
+  it('makes users and rooms with its own token while it is asked for them', async () => {
+    owner.reply = async ({ path }) => {
+      const [, kind, localpart = ''] = /\/v1\/(users|rooms)\/.(.+):test\.local$/.exec(path) ?? []
+      if (kind === 'users') return { status: (await makeUser(localpart)).status }
+      if (kind !== 'rooms') return undefined
+      // It looks whether the room is there already, and is not asked that by itself.
+      const target = encodeURIComponent(`#${localpart}:test.local`)
+      expect(await byOwner('GET', `/directory/room/${target}`)).toEqual(refusal(404, 'M_NOT_FOUND'))
+      const made = await byOwner('POST', '/createRoom', { room_alias_name: localpart, preset: 'public_chat' })
+      return { status: made.status }
+    }
+    const ownRoom = await bob.createRoom({ invite: ['@_irc_carol:test.local'] })
+    expect(await bob.state(ownRoom, 'm.room.member', '@_irc_carol:test.local')).toMatchObject({
+      membership: 'invite',
+    })
+    expect((await bob.join('#_irc_channel:test.local')).status).toBe(200)
+    expect(isAskedFor('/_matrix/app/v1/rooms/#_irc_channel:test.local')).toBe(1)
+  })
+
+  it('does not wait for itself when it wants whom it is asked for', async () => {
+    const dave = '@_irc_dave:test.local'
+    const roomId = textOf((await byOwner('POST', '/createRoom', {})).body, 'room_id')
+    const invite = () => byOwner('POST', `/rooms/${encodeURIComponent(roomId)}/invite`, { user_id: dave })
+    const profile = () => byOwner('GET', `/profile/${dave}`)
+    let inHandler: unknown[] = []
+    owner.reply = async ({ path }) => {
+      if (!path.endsWith(dave)) return undefined
+      inHandler = [await profile(), await invite()]
+      return { status: (await makeUser('_irc_dave')).status }
+    }
+    expect((await bob.call('GET', `/profile/${dave}`)).status).toBe(200)
+    expect(inHandler).toEqual([refusal(404, 'M_NOT_FOUND'), refusal(404, 'M_NOT_FOUND')])
+    expect((await invite()).status).toBe(200)
+    expect(isAskedFor(`/_matrix/app/v1/users/${dave}`)).toBe(1)
+  })
+
+  it('is asked for users whom its own users invite', async () => {
+    const erin = '@_irc_erin:test.local'
+    owner.reply = async ({ path }) =>
+      path.endsWith(erin) ? { status: (await makeUser('_irc_erin')).status } : undefined
+    expect((await byOwner('POST', '/createRoom', { invite: [erin] })).status).toBe(200)
+    expect(isAskedFor(`/_matrix/app/v1/users/${erin}`)).toBe(1)
+  })
 })
