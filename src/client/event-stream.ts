@@ -6,7 +6,7 @@ import { hubStub, roomStub, type Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { queryParams } from '../http/json-body.ts'
-import { requireSession } from '../http/session.ts'
+import { confirmSession, requireSession } from '../http/session.ts'
 import type { SyncPlan } from '../hub/sync.ts'
 import type { SyncPosition } from '../hub/sync-request.ts'
 import { formatSyncToken, parseSyncToken } from '../hub/sync-token.ts'
@@ -72,7 +72,7 @@ async function eventsOfAll(c: AppContext, from: string | undefined, deadline: nu
     if (chunk.length > 0 || Date.now() >= deadline) {
       return { start: from ?? formatSyncToken(start), end: formatSyncToken(since), chunk }
     }
-    if (!plan) await pause(droppedPauseMs, deadline)
+    if (!plan) await pauseDropped(c, deadline)
   }
 }
 
@@ -152,7 +152,7 @@ async function newsOfRoom(
     const plan = await nextPlan(c, position, deadline)
     position = plan?.next ?? position
     if (plan && [...plan.join, ...plan.leave].some((room) => room.roomId === roomId)) break
-    if (!plan) await pause(droppedPauseMs, deadline)
+    if (!plan) await pauseDropped(c, deadline)
   }
   return position
 }
@@ -173,6 +173,12 @@ async function nextPlan(c: AppContext, since: SyncPosition, deadline: number): P
 async function now(c: AppContext): Promise<SyncPosition> {
   const plan = await nextPlan(c, beyond, 0)
   return plan?.next ?? { log: 0, ephemeral: 0 }
+}
+
+// A socket that was dropped is not opened again at once, nor for somebody who was locked out.
+async function pauseDropped(c: AppContext, deadline: number): Promise<void> {
+  await pause(droppedPauseMs, deadline)
+  await confirmSession(c)
 }
 
 async function pause(ms: number, deadline: number): Promise<void> {

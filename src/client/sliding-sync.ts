@@ -3,12 +3,11 @@
 
 import * as v from 'valibot'
 import { config } from '../config.ts'
-import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonObject, queryParams } from '../http/json-body.ts'
 import { clientAddress } from '../http/rate-limit.ts'
-import { deviceOf, requireSession, type Session } from '../http/session.ts'
+import { confirmSession, deviceOf, requireSession } from '../http/session.ts'
 import { formatSlidingPosition, parseSlidingPosition } from '../hub/sliding-sync-position.ts'
 import type { SlidingSyncRequest } from '../hub/sliding-sync-request.ts'
 import type { SlidingPlan } from '../hub/sliding-sync.ts'
@@ -36,7 +35,7 @@ export function slidingSyncRoutes(app: App): void {
       ...requestHead(c, body.pos, body.conn_id, body.set_presence),
       ...acceptedWishes(body),
     }
-    return answer(c, await slidingSync(c.env, c.var.session, 'accepted', request, body.timeout ?? 0))
+    return answer(c, await slidingSync(c, 'accepted', request, body.timeout ?? 0))
   })
 
   // https://github.com/matrix-org/matrix-spec-proposals/blob/main/proposals/4186-simplified-sliding-sync.md#unstable-prefix
@@ -50,7 +49,7 @@ export function slidingSyncRoutes(app: App): void {
         ...requestHead(c, query.pos ?? body.pos, body.conn_id, query.set_presence),
         ...deployedWishes(body, c.var.session.userId),
       }
-      const text = await slidingSync(c.env, c.var.session, 'deployed', request, query.timeout ?? 0)
+      const text = await slidingSync(c, 'deployed', request, query.timeout ?? 0)
       return answer(c, body.txn_id ? `{"txn_id":${JSON.stringify(body.txn_id)},${text.slice(1)}` : text)
     },
   )
@@ -90,12 +89,13 @@ function positionOf(token: string) {
 
 /** Answers as soon as there is something to tell, or when the time is up. Milliseconds. */
 async function slidingSync(
-  env: Env,
-  { shard }: Session,
+  c: AppContext,
   form: SlidingForm,
   given: SlidingSyncRequest,
   timeout: number,
 ): Promise<string> {
+  const { env } = c
+  const { shard } = c.var.session
   const deadline = Date.now() + Math.min(timeout, longestTimeout)
   const held = given.pos ? { held: given.pos.state } : {}
   let request = given
@@ -113,8 +113,11 @@ async function slidingSync(
     if (tells || !request.pos || superseded || deadline - Date.now() <= 0) {
       return render(request, last, rooms?.text ?? '')
     }
-    // A socket that was dropped is not opened again at once.
-    if (!plan) await scheduler.wait(Math.min(droppedPauseMs, Math.max(0, deadline - Date.now())))
+    // A socket that was dropped is not opened again at once, nor for somebody who was locked out.
+    if (!plan) {
+      await scheduler.wait(Math.min(droppedPauseMs, Math.max(0, deadline - Date.now())))
+      await confirmSession(c)
+    }
     // News that render to nothing are no reason to answer: wait on from behind them, as the client will not know.
     request = { ...request, pos: last?.next ?? request.pos, ...held }
   }

@@ -8,7 +8,7 @@ import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { queryParams } from '../http/json-body.ts'
 import { clientAddress } from '../http/rate-limit.ts'
-import { requireSession, type Session } from '../http/session.ts'
+import { confirmSession, requireSession } from '../http/session.ts'
 import type { KeyCounts } from '../hub/one-time-keys.ts'
 import type { SyncPosition, SyncRequest } from '../hub/sync-request.ts'
 import { formatSyncToken, parseSyncToken } from '../hub/sync-token.ts'
@@ -36,10 +36,9 @@ export function syncRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
   app.get('/_matrix/client/v3/sync', requireSession({ guests: true }), async (c) => {
     const query = queryParams(c, querySchema)
-    const session = c.var.session
     const view = await syncView(c, query)
     const ip = clientAddress(c)
-    const body = await sync(c.env, session, view, {
+    const body = await sync(c, view, {
       ...(query.since === undefined ? {} : { since: sinceOf(query.since) }),
       fullState: query.full_state === 'true',
       timeout: Math.min(query.timeout ?? 0, longestTimeout),
@@ -105,7 +104,9 @@ interface SyncOptions extends Pick<SyncRequest, 'setPresence' | 'ip'> {
 }
 
 /** Answers as soon as there is something that the filter lets through, or when the time is up. */
-async function sync(env: Env, session: Session, view: SyncView, options: SyncOptions): Promise<string> {
+async function sync(c: AppContext, view: SyncView, options: SyncOptions): Promise<string> {
+  const { env } = c
+  const { session } = c.var
   const deadline = Date.now() + options.timeout
   let { since } = options
   let keyCounts: KeyCounts | undefined
@@ -130,8 +131,11 @@ async function sync(env: Env, session: Session, view: SyncView, options: SyncOpt
     if (body?.content || !since || options.fullState || deadline - Date.now() <= 0) {
       return `{"next_batch":"${next}"${body?.text ?? ''}${keyCounts ? renderKeyCounts(keyCounts) : ''}}`
     }
-    // A socket that was dropped is not opened again at once.
-    if (!plan) await scheduler.wait(Math.min(droppedPauseMs, Math.max(0, deadline - Date.now())))
+    // A socket that was dropped is not opened again at once, nor for somebody who was locked out.
+    if (!plan) {
+      await scheduler.wait(Math.min(droppedPauseMs, Math.max(0, deadline - Date.now())))
+      await confirmSession(c)
+    }
     // News that render to nothing are no reason to answer: wait on from behind them.
     since = plan?.next ?? since
   }

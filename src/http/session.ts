@@ -102,6 +102,14 @@ export async function requireKnownUser(c: AppContext): Promise<void> {
   throw new MatrixError('M_FORBIDDEN', 403, 'Sign in to ask other servers')
 }
 
+/**
+ * Looks the session of a request up once more that has waited: what cut the wait short may have been its end, or that of the
+ * account. Throws as at first.
+ */
+export async function confirmSession(c: AppContext): Promise<void> {
+  await sessionOf(c, false)
+}
+
 function guestForbidden(): MatrixError {
   return new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 403, 'Guests may not use this endpoint')
 }

@@ -182,6 +182,24 @@ describe('a locked user', () => {
     },
   )
 
+  test.each([
+    ['GET', '/sync?timeout=20000&since='],
+    ['GET', '/events?timeout=20000&from='],
+    ['POST', '/../v4/sync'],
+  ])('is told nothing more by a %s %s that waits', async (method, path) => {
+    const waiting = await newClient(server, `waits${path.replaceAll(/\W/g, '')}`)
+    const token = textOf(await waiting.done('GET', '/sync'), 'next_batch')
+    const { body } = await waiting.call('POST', '/../v4/sync', {})
+    const answer =
+      method === 'GET'
+        ? waiting.call('GET', `${path}${token}`)
+        : waiting.call('POST', path, { pos: textOf(body, 'pos'), timeout: 20_000 })
+    // It may not wait yet: then it finds out by itself.
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    await admin.done('PUT', `/../v1/admin/lock/${encodeURIComponent(waiting.userId)}`, { locked: true })
+    expect(await answer).toEqual(refusal(401, 'M_USER_LOCKED'))
+  })
+
   test('can log out, of one session or of all, and not in again', async () => {
     const other = await newClient(server, 'other')
     await admin.done('PUT', `/../v1/admin/lock/${encodeURIComponent(other.userId)}`, { locked: true })
