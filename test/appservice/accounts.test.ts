@@ -1,7 +1,9 @@
 // Accounts, devices and aliases of application services.
 // Specification: application service API, "Server admin style permissions", "Device management", "Cross-signing".
 
+import { createHmac } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { JsonObject } from '../../src/matrix/json.ts'
 import { actingClient, asTokenOf, registered, registerGhost } from '../support/acting-client.ts'
 import { signingKeys } from '../support/device-keys.ts'
 import { newClient, refusal, roomClient, type RoomClient } from '../support/room-client.ts'
@@ -154,6 +156,28 @@ describe('what is in an exclusive namespace', () => {
         refusal(400, 'M_EXCLUSIVE'),
       )
     }
+  })
+
+  it('is not registered by who knows the shared secret, nor for guests and those without a name', async () => {
+    const path = '/_synapse/admin/v1/register'
+    const { body } = await open.request('GET', path)
+    const nonce = textOf(body, 'nonce')
+    const [username, password] = ['_irc_shared', 'a good password']
+    const signed = [nonce, username, password, 'notadmin'].join('\0')
+    const mac = createHmac('sha1', secret).update(signed).digest('hex')
+    expect(await open.request('POST', path, { body: { nonce, username, password, mac } })).toEqual(
+      refusal(400, 'M_EXCLUSIVE'),
+    )
+    const greedy = await startServer({
+      vars: registered('greedy', { namespaces: { users: [{ exclusive: true, regex: '@.*' }] } }),
+    })
+    const register3 = (query: string, fields: JsonObject) =>
+      greedy.request('POST', `/_matrix/client/v3/register${query}`, { body: fields })
+    expect(await register3('?kind=guest', {})).toEqual(refusal(400, 'M_EXCLUSIVE'))
+    expect(await register3('', { password, auth: { type: 'm.login.dummy' } })).toEqual(
+      refusal(400, 'M_EXCLUSIVE'),
+    )
+    await greedy.stop()
   })
 
   it('is not registered by another application service, though that looks after it as well', async () => {

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { actingClient, asTokenOf, registered, registerGhost } from '../support/acting-client.ts'
+import { oneTimeKeys, testDevice } from '../support/device-keys.ts'
 import { newClient, refusal, type RoomClient } from '../support/room-client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { textOf } from '../support/text-of.ts'
@@ -105,6 +106,36 @@ describe('without a device', () => {
     expect(JSON.stringify(await waiting)).toContain('news')
   })
 
+  it('a sync that waits ends when the account is closed', async () => {
+    const userId = await registerGhost(server, 'irc', 'waiting')
+    const client = actingClient(server, 'irc', { user_id: userId })
+    const since = textOf(await client.done('GET', '/sync'), 'next_batch')
+    const waiting = client.call('GET', `/sync?since=${since}&timeout=20000`)
+    await client.done('POST', '/account/deactivate', {})
+    expect(await waiting).toEqual(refusal(403, 'M_USER_DEACTIVATED'))
+  })
+
+  it('a delayed event is scheduled once for the same transaction', async () => {
+    const roomId = await acting.createRoom()
+    const schedule = () =>
+      acting.inRoom('PUT', roomId, 'send/m.test/late?org.matrix.msc4140.delay=60000', { body: 'x' })
+    const [first, again] = [await schedule(), await schedule()]
+    expect(first.status).toBe(200)
+    expect(again.body).toEqual(first.body)
+  })
+
+  it('rooms shared with others are listed, who are named after the user it acts as', async () => {
+    const roomId = await acting.createRoom({ preset: 'public_chat' })
+    await alice.join(roomId)
+    const query = new URLSearchParams({ user_id: ghost })
+    query.append('user_id', alice.userId)
+    const token = asTokenOf('irc')
+    const shared = await server.request('GET', `/_matrix/client/v1/mutual_rooms?${query.toString()}`, {
+      token,
+    })
+    expect(shared.body['joined']).toContain(roomId)
+  })
+
   it('the old streams of events work too', async () => {
     expect((await acting.call('GET', '/initialSync')).status).toBe(200)
     expect((await acting.call('GET', '/events?timeout=0')).status).toBe(200)
@@ -204,6 +235,33 @@ describe('MSC4326: as a device', () => {
     // The others are still there.
     const { body } = await acting.call('GET', '/devices')
     expect(JSON.stringify(body)).toContain('PHONE')
+  })
+
+  it('that is dehydrated is none: nobody acts as that', async () => {
+    const device = testDevice({ userId: ghost, deviceId: 'DRY' })
+    await acting.done('PUT', '/../unstable/org.matrix.msc3814.v1/dehydrated_device', {
+      device_id: 'DRY',
+      device_data: { algorithm: 'org.example' },
+      device_keys: { ...device.deviceKeys, dehydrated: true },
+    })
+    const dry = actingClient(server, 'irc', { user_id: ghost, device_id: 'DRY' })
+    expect(await dry.call('GET', whoami)).toEqual(refusal(400, 'M_UNKNOWN_DEVICE'))
+  })
+
+  it('keys are uploaded, and given to those who claim them', async () => {
+    const device = testDevice({ userId: ghost, deviceId: 'PHONE' })
+    const phone = actingClient(server, 'irc', { user_id: ghost, device_id: 'PHONE' })
+    const uploaded = await phone.done('POST', '/keys/upload', {
+      device_keys: device.deviceKeys,
+      one_time_keys: oneTimeKeys(device, ['1']),
+    })
+    expect(uploaded).toEqual({ one_time_key_counts: { signed_curve25519: 1 } })
+    const claimed = await alice.done('POST', '/keys/claim', {
+      one_time_keys: { [ghost]: { PHONE: 'signed_curve25519' } },
+    })
+    expect(claimed).toMatchObject({ one_time_keys: { [ghost]: { PHONE: oneTimeKeys(device, []) } } })
+    await phone.done('PUT', '/sendToDevice/m.test/t', { messages: { [ghost]: { PHONE: { n: 2 } } } })
+    expect(await phone.done('POST', '/../v4/sync', {})).toHaveProperty('pos')
   })
 
   it('it is seen', async () => {
