@@ -1,17 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { JsonObject } from '../../src/matrix/json.ts'
-import { makeAuthority } from '../support/certificates.ts'
-import {
-  failure,
-  type FakeIdentityServer,
-  type Reply,
-  startFakeIdentityServer,
-} from '../support/fake-identity-server.ts'
-import { type FederatedServer, startFederatedServer } from '../support/federated-server.ts'
+import { failure, type FakeIdentityServer, type Reply } from '../support/fake-identity-server.ts'
+import type { FederatedServer } from '../support/federated-server.ts'
+import { type IdentitySetting, startIdentitySetting } from '../support/identity-setting.ts'
 import { textOf } from '../support/text-of.ts'
 import { newClient, refusal, type RoomClient } from '../support/room-client.ts'
 
-const authority = makeAuthority()
+let setting: IdentitySetting
 let server: FederatedServer
 let identity: FakeIdentityServer
 let other: FakeIdentityServer
@@ -19,11 +14,9 @@ let alice: RoomClient
 let users = 0
 const newUser = () => newClient(server, `user${(users += 1)}`)
 beforeAll(async () => {
-  ;[server, identity, other] = await Promise.all([
-    startFederatedServer(authority, 'hearth.test'),
-    startFakeIdentityServer(authority),
-    startFakeIdentityServer(authority, 'other-identity.test'),
-  ])
+  setting = await startIdentitySetting()
+  ;({ server, identity } = setting)
+  other = await setting.anotherIdentityServer('other-identity.test')
   const { body } = await server.request('GET', '/_matrix/key/v2/server')
   const keys = body['verify_keys'] as Record<string, { key: string }>
   for (const one of [identity, other]) {
@@ -38,13 +31,10 @@ beforeEach(async () => {
   other.reset()
   alice = await newUser()
 })
-afterAll(async () => {
-  await Promise.all([identity.stop(), other.stop(), server.stop()])
-})
+afterAll(() => setting.stop())
 
 const session = (changes: JsonObject = {}): JsonObject => ({
-  id_server: identity.name,
-  id_access_token: 'token',
+  ...identity.credentials,
   sid: 'alice_at_example.org',
   client_secret: 'd0nt-T3ll',
   ...changes,
@@ -55,7 +45,7 @@ const bind = (changes: JsonObject = {}, user = alice) =>
 const unbind = (body: JsonObject = email, user = alice) => user.call('POST', '/account/3pid/unbind', body)
 const unbound = (result: string) => ({ status: 200, body: { id_server_unbind_result: result } })
 const outcome = ({ status, body }: { status: number; body: JsonObject }) => ({ status, body })
-const paths = (at = identity) => at.asked.map(({ path }) => path)
+const paths = (at = identity) => at.paths()
 
 describe('binding an identifier', () => {
   test('MSC2140: is done by the identity server, which knows the client by its own token', async () => {

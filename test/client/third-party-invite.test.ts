@@ -2,45 +2,35 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { encodeBase64 } from '../../src/matrix/base64.ts'
 import type { JsonObject, JsonValue } from '../../src/matrix/json.ts'
-import { makeAuthority } from '../support/certificates.ts'
-import {
-  failure,
-  type FakeIdentityServer,
-  type Reply,
-  startFakeIdentityServer,
-} from '../support/fake-identity-server.ts'
-import { type FederatedServer, startFederatedServer } from '../support/federated-server.ts'
+import { failure, type FakeIdentityServer, type Reply } from '../support/fake-identity-server.ts'
+import type { FederatedServer } from '../support/federated-server.ts'
+import { type IdentitySetting, startIdentitySetting } from '../support/identity-setting.ts'
 import { textOf } from '../support/text-of.ts'
 import { newClient, refusal, type RoomClient } from '../support/room-client.ts'
 
-const authority = makeAuthority()
+let setting: IdentitySetting
 let server: FederatedServer
 let identity: FakeIdentityServer
 let alice: RoomClient
 let bob: RoomClient
 beforeAll(async () => {
-  ;[server, identity] = await Promise.all([
-    startFederatedServer(authority, 'hearth.test'),
-    startFakeIdentityServer(authority),
-  ])
+  setting = await startIdentitySetting()
+  ;({ server, identity } = setting)
   alice = await newClient(server, 'alice')
   bob = await newClient(server, 'bob')
 })
 beforeEach(() => identity.reset())
-afterAll(async () => {
-  await Promise.all([identity.stop(), server.stop()])
-})
+afterAll(() => setting.stop())
 
 const carol = { medium: 'email', address: 'carol@example.org' }
 const byEmail = (changes: JsonObject = {}): JsonObject => ({
-  id_server: identity.name,
-  id_access_token: 'token',
+  ...identity.credentials,
   ...carol,
   ...changes,
 })
 const invite = (roomId: string, changes: JsonObject = {}, user = alice) =>
   user.inRoom('POST', roomId, 'invite', byEmail(changes))
-const paths = () => identity.asked.map(({ path }) => path)
+const paths = () => identity.paths()
 const done = expect.objectContaining({ status: 200, body: {} })
 
 /** What the room says of addresses that were invited: token and content of each. */

@@ -4,38 +4,29 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { encodeBase64 } from '../../src/matrix/base64.ts'
 import type { JsonObject } from '../../src/matrix/json.ts'
 import { signJson } from '../../src/matrix/signing.ts'
-import { makeAuthority } from '../support/certificates.ts'
-import {
-  failure,
-  type FakeIdentityServer,
-  type Reply,
-  startFakeIdentityServer,
-} from '../support/fake-identity-server.ts'
+import { failure, type FakeIdentityServer, type Reply } from '../support/fake-identity-server.ts'
 import { type FakeKey, fakeKey } from '../support/fake-homeserver.ts'
-import { type FederatedServer, startFederatedServer } from '../support/federated-server.ts'
+import type { FederatedServer } from '../support/federated-server.ts'
+import { type IdentitySetting, startIdentitySetting } from '../support/identity-setting.ts'
 import { newClient, refusal, type RoomClient } from '../support/room-client.ts'
 import { textOf } from '../support/text-of.ts'
 
-const authority = makeAuthority()
+let setting: IdentitySetting
 let one: FederatedServer
 let two: FederatedServer
 let identity: FakeIdentityServer
 let alice: RoomClient
 beforeAll(async () => {
-  ;[one, two, identity] = await Promise.all([
-    startFederatedServer(authority, 'one.test'),
-    startFederatedServer(authority, 'two.test'),
-    startFakeIdentityServer(authority),
-  ])
+  setting = await startIdentitySetting('one.test')
+  ;({ server: one, identity } = setting)
+  two = await setting.anotherServer('two.test')
   alice = await newClient(one, 'alice')
 })
 beforeEach(() => identity.reset())
-afterAll(async () => {
-  await Promise.all([identity.stop(), one.stop(), two.stop()])
-})
+afterAll(() => setting.stop())
 
 const carols = { medium: 'email', address: 'carol@example.org' }
-const byEmail = () => ({ id_server: identity.name, id_access_token: 'token', ...carols })
+const byEmail = () => ({ ...identity.credentials, ...carols })
 let users = 0
 const newCarol = (at: FederatedServer) => newClient(at, `carol${(users += 1)}`)
 
@@ -51,8 +42,7 @@ async function bind(carol: RoomClient): Promise<void> {
   const session = { sid: 'carol_at_example.org', client_secret: 'secret' }
   await carol.done('POST', '/account/3pid/bind', {
     ...session,
-    id_server: identity.name,
-    id_access_token: 'token',
+    ...identity.credentials,
   })
 }
 
@@ -67,7 +57,7 @@ async function onbind(at: FederatedServer, method = 'PUT') {
 
 const membership = async (roomId: string, carol: RoomClient) =>
   (await alice.state(roomId, 'm.room.member', carol.userId))?.['membership']
-const asked = () => identity.asked.map(({ path }) => path)
+const asked = () => identity.paths()
 const done = { status: 200, body: {} }
 
 const places: [string, () => FederatedServer][] = [

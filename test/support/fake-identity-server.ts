@@ -47,8 +47,12 @@ export async function startFakeIdentityServer(authority: Authority, name = 'iden
     name: server.serverName,
     longTerm,
     ephemeral,
+    /** How clients name it, and themselves to it. */
+    credentials: { id_server: server.serverName, id_access_token: 'token' },
     /** Everything it was asked, in order. */
     asked,
+    /** The paths of that. */
+    paths: () => asked.map(({ path }) => path),
     requests: server.requests,
     pepper: 'matrixrocks',
     algorithms: ['none', 'sha256'] as JsonValue,
