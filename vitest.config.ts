@@ -3,7 +3,13 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/clients/**', 'test/conformance/**', 'test/federation/synapse/**', 'test/browser/**'],
+    exclude: [
+      'test/clients/**',
+      'test/bridge/**',
+      'test/conformance/**',
+      'test/federation/synapse/**',
+      'test/browser/**',
+    ],
     pool: 'threads',
     maxWorkers: 2,
     // Holds all requests and answers against the OpenAPI documents of the specification, where these are.
