@@ -1,13 +1,12 @@
 // Specification: client-server API, "Third-party Networks". They are reached through application services; without any,
 // there are no protocols, and nothing is found.
 
-import { appserviceOfToken } from '../appservice/namespaces.ts'
 import { allProtocols, protocolMetadata } from '../appservice/protocols.ts'
 import { lookUpByFields, lookUpById } from '../appservice/third-party-lookup.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { rateLimitUser } from '../http/rate-limit.ts'
-import { accessToken, requireSession } from '../http/session.ts'
+import { requireSession } from '../http/session.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import { textParam } from './path-params.ts'
 
@@ -55,7 +54,7 @@ function fieldsOf(c: AppContext): URLSearchParams {
   const fields = new URLSearchParams(new URL(c.req.url).search)
   fields.delete('access_token')
   // By these an application service says whom it acts for.
-  if (appserviceOfToken(c.env, accessToken(c) ?? '')) {
+  if (c.var.session.appservice) {
     for (const name of ['user_id', 'device_id', 'org.matrix.msc3202.device_id']) fields.delete(name)
   }
   return fields

@@ -137,6 +137,19 @@ describe('with application services', () => {
     expect((await alice.call('GET', '/thirdparty/user/irc?nickname=x')).body).toEqual(users)
   })
 
+  test('what an application service says of whom it acts for is no field, though users may have one of that name', async () => {
+    const username = '_other_x'
+    await server.request('POST', '/_matrix/client/v3/register', {
+      token: other.asToken,
+      body: { type: 'm.login.application_service', username, inhibit_login: true },
+    })
+    const path = `/_matrix/client/v3/thirdparty/user/irc?user_id=@${username}:test.local&nickname=x`
+    await server.request('GET', path, { token: other.asToken })
+    await server.request('GET', path, { token: alice.token })
+    const queries = asked(two).map(({ query }) => query)
+    expect(queries).toEqual([{ nickname: 'x' }, { nickname: 'x', user_id: `@${username}:test.local` }])
+  })
+
   test('one that fails, or makes no sense, does not keep the others from answering', async () => {
     two.reply = answerFor('location/irc', [irc('#b:test.local', '#b')])
     const only = [irc('#b:test.local', '#b')]
