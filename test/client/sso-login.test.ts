@@ -292,6 +292,36 @@ describe('signing in', () => {
     )
   })
 
+  it('gives one token, also where the page is answered twice at once', async () => {
+    const dora = visitor()
+    const page = await dora.follow(await dora.signIn(fake, person('dora')))
+    const answers = await Promise.all([dora.submit(page), dora.submit(page), dora.submit(page)])
+    const given = answers.filter(({ location }) => location !== null)
+    expect(given.map(({ status }) => status)).toEqual([303])
+  })
+
+  it('has to be done with within a quarter of an hour', async () => {
+    const [dora, other] = [visitor(), visitor()]
+    const page = await dora.follow(await dora.signIn(fake, person('dora')))
+    const answer = fake.signIn(await other.begin(known.redirectUrl, 'fake'), person('dora'))
+    const [{ last } = { last: 0 }] = (await d1('SELECT max(expires_at) AS last FROM sso_attempts')).results
+    expect(Number(last) - Date.now()).toBeLessThanOrEqual(15 * 60 * 1000)
+    await d1('UPDATE sso_attempts SET expires_at = ?', Date.now() - 1)
+    for (const shown of [await dora.submit(page), await other.open(answer.href)]) {
+      expect([shown.status, shown.location]).toEqual([403, null])
+      expect(shown.text).toContain('expired')
+    }
+    // The next one to begin sweeps them away.
+    await visitor().begin(known.redirectUrl, 'fake')
+    expect((await d1('SELECT 1 FROM sso_attempts')).results).toHaveLength(1)
+  })
+
+  it('gives a token that is good for half a minute', async () => {
+    await visitor().signIn(fake, person('dora'), known)
+    const [{ last } = { last: 0 }] = (await d1('SELECT max(expires_at) AS last FROM login_tokens')).results
+    expect(Number(last) - Date.now()).toBeLessThanOrEqual(30_000)
+  })
+
   it('tells no native application from a site by its looks', async () => {
     const eve = visitor()
     const shown = await eve.signIn(fake, person('dora'), { redirectUrl: 'app.test://https/known.test/' })
