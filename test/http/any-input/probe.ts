@@ -88,6 +88,9 @@ function fill(g: fc.GeneratorValue, path: string, world: World): string {
     keyName: 'displayname',
     version: '1',
     idpId: 'fake',
+    appserviceId: 'bridge',
+    networkId: 'irc',
+    protocol: 'irc',
   }
   const segments = path.split('/').map((segment) => {
     if (!segment.startsWith(':')) return segment

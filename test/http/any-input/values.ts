@@ -32,7 +32,8 @@ const names = `
   app_display_name device_display_name profile_tag lang append actions conditions pattern enabled before after typing timeout m.read
   m.fully_read m.read.private thread_id suggested_only max_depth score delay action org.matrix.msc4140.delay order tags pdus edus
   origin origin_server_ts earliest_events latest_events min_depth v ver server_keys event invite_room_state sender depth prev_events
-  auth_events hashes signatures width height method animated filename url allow_redirect timeout_ms redirectUrl state code iss attempt provider`
+  auth_events hashes signatures width height method animated filename url allow_redirect timeout_ms redirectUrl state code iss attempt provider
+  transaction_id`
   .trim()
   .split(/\s+/)
 
