@@ -21,6 +21,8 @@ beforeAll(async () => {
       SESSION_CACHE: 'off',
       ...registered('irc', { rate_limited: false }),
       ...registered('xmpp'),
+      // Looks after the same users, without keeping others from them.
+      ...registered('puppet', { namespaces: { users: [{ exclusive: false, regex: '@_irc_.*' }] } }),
     },
   })
   ghost = await registerGhost(server, 'irc', 'bob')
@@ -167,16 +169,20 @@ describe('without a device', () => {
   })
 
   it('transaction ids are those of the application service: not those of devices, nor of others', async () => {
-    await acting.call('PUT', '/devices/TXN', {})
+    // A device of that name is another thing than the application service.
+    await acting.call('PUT', '/devices/irc', {})
     const roomId = await acting.createRoom()
     const send = async (client: RoomClient) => {
       const { body } = await client.inRoom('PUT', roomId, 'send/m.room.message/same', { body: 'x' })
       return textOf(body, 'event_id')
     }
-    const device = actingClient(server, 'irc', { user_id: ghost, device_id: 'TXN' })
+    const device = actingClient(server, 'irc', { user_id: ghost, device_id: 'irc' })
+    const other = actingClient(server, 'puppet', { user_id: ghost })
     const [first, again, ofDevice] = [await send(acting), await send(acting), await send(device)]
+    const [ofOther, ofDeviceAgain] = [await send(other), await send(device)]
     expect(again).toBe(first)
-    expect(ofDevice).not.toBe(first)
+    expect(ofDeviceAgain).toBe(ofDevice)
+    expect(new Set([first, ofDevice, ofOther]).size).toBe(3)
     // Nobody but the device is told which transaction it was.
     expect((await acting.event(roomId, first)).body['unsigned']).not.toHaveProperty('transaction_id')
     expect((await device.event(roomId, ofDevice)).body).toMatchObject({
