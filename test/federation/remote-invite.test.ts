@@ -4,11 +4,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { countersignEvent } from '../../src/matrix/event-signature.ts'
 import { isJsonObject, type JsonObject, objectProperty, property } from '../../src/matrix/json.ts'
 import { checkedEvent } from '../../src/matrix/event-format.ts'
+import { actingClient, registered } from '../support/acting-client.ts'
 import { makeAuthority } from '../support/certificates.ts'
 import { type FakeHomeserver, fakeKey, startFakeHomeserver } from '../support/fake-homeserver.ts'
 import { type FederatedServer, startFederatedServer } from '../support/federated-server.ts'
 import { rulesOf } from '../support/remote-server.ts'
 import { newClient, refusal, type RoomClient } from '../support/room-client.ts'
+import { textOf } from '../support/text-of.ts'
 
 const authority = makeAuthority()
 let server: FederatedServer
@@ -16,7 +18,7 @@ let remote: FakeHomeserver
 let alice: RoomClient
 let eve: string
 beforeAll(async () => {
-  server = await startFederatedServer(authority, 'hearth.test')
+  server = await startFederatedServer(authority, 'hearth.test', { vars: registered('irc') })
   remote = await startFakeHomeserver(authority, 'remote.test')
   alice = await newClient(server, 'alice')
   eve = `@eve:${remote.serverName}`
@@ -78,6 +80,19 @@ describe('an invite', () => {
     // Asking for the same again makes no second invite.
     expect((await alice.act('invite', roomId, eve, { reason: 'come' })).status).toBe(200)
     expect(asked).toHaveLength(1)
+  })
+
+  it('has the time that an application service gives it', async () => {
+    const bot = actingClient(server, 'irc')
+    const roomId = await bot.createRoom({ room_version: '11' })
+    const asked = answerInvites(roomId, (body) => ({ body: { event: sign(eventIn(body)) } }))
+    const path = `state/m.room.member/${encodeURIComponent(eve)}?ts=1234567`
+    const { status, body } = await bot.inRoom('PUT', roomId, path, { membership: 'invite' })
+    expect(status).toBe(200)
+    expect(eventIn(asked[0]?.body ?? {})).toMatchObject({ origin_server_ts: 1_234_567 })
+    expect((await bot.event(roomId, textOf(body, 'event_id'))).body).toMatchObject({
+      origin_server_ts: 1_234_567,
+    })
   })
 
   it.each<[string, (event: JsonObject) => unknown]>([
