@@ -38,7 +38,7 @@ async function main(): Promise<void> {
     settings.serverName,
     readWranglerConfig().vars.SERVER_NAME ?? '',
   )
-  const appservices = registrationVars(readRegistrations(settings.appservices, serverName))
+  const appservices = readRegistrations(settings.appservices, serverName)
   const firstUser = firstUserToken(dataDir)
 
   const runtime = await startRuntime({
@@ -48,7 +48,12 @@ async function main(): Promise<void> {
     port,
     federation: federationTransport({ extraCa, allowPrivateNetworks }),
     ...(settings.mailDir !== undefined && { mail: mailFolder(resolve(settings.mailDir)) }),
-    vars: { ...settings.vars, ...appservices, SERVER_NAME: serverName, FIRST_USER_TOKEN: firstUser.token },
+    vars: {
+      ...settings.vars,
+      ...registrationVars(appservices),
+      SERVER_NAME: serverName,
+      FIRST_USER_TOKEN: firstUser.token,
+    },
   })
   if (front) await once(front.listen({ host, port: tls.port }), 'listening')
   const stop = () => void runtime.mf.dispose().then(() => process.exit(0))
@@ -64,6 +69,9 @@ async function main(): Promise<void> {
     `Data: ${dataDir}`,
     howToRegister(settings.vars.REGISTRATION, firstUser),
     ...(tls ? [`Other servers: TLS on port ${tls.port}`] : []),
+    ...(appservices.length > 0
+      ? [`Application services: ${appservices.map(({ id }) => id).join(', ')}`]
+      : []),
   ]
   console.log(lines.join('\n'))
 }

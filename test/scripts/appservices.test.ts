@@ -158,6 +158,7 @@ describe('the launcher', () => {
       // Nothing listens there.
       expect(answer).toMatchObject({ status: 502, body: { errcode: 'M_CONNECTION_FAILED' } })
     }
+    expect(server.output()).toContain('\nApplication services: first, second\n')
     expect(server.output()).not.toContain('secret')
     await server.end('SIGTERM')
   })
