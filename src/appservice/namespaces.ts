@@ -42,16 +42,25 @@ export function refuseOutsider(env: Env, userId: UserId, asking: Appservice): vo
  */
 export function refuseForeignUser(env: Env, userId: UserId, asking?: Appservice): void {
   if (asking) refuseOutsider(env, userId, asking)
-  const owners = config(env).appservices.filter(
-    ({ sender, users }) =>
-      sender === userId || users.some((space) => space.exclusive && space.matches(userId)),
-  )
+  const owners = ownersOf(env, userId)
   if (owners.length > 0 && !owners.some((owner) => owner === asking)) {
     throw exclusive('The user id belongs to an application service')
   }
 }
 
-/** The same for a room alias. */
+/** Whether a user id belongs to an application service alone, so that nobody else has any business with it. */
+export function belongsToAppservice(env: Env, userId: UserId): boolean {
+  return ownersOf(env, userId).length > 0
+}
+
+function ownersOf(env: Env, userId: UserId): Appservice[] {
+  return config(env).appservices.filter(
+    ({ sender, users }) =>
+      sender === userId || users.some((space) => space.exclusive && space.matches(userId)),
+  )
+}
+
+/** Refuses a room alias that belongs to an application service alone, in the same way. */
 export function refuseForeignAlias(env: Env, alias: RoomAlias, asking?: Appservice): void {
   if (asking && !looksAfterAlias(asking, alias)) {
     throw exclusive('The room alias is not in the namespace of the application service')

@@ -1,6 +1,7 @@
 // Whose account it is that somebody signs in to. Specification: client-server API, "Handling the callback from the Authentication
 // server".
 
+import { belongsToAppservice } from '../appservice/namespaces.ts'
 import { config } from '../config.ts'
 import type { Env } from '../env.ts'
 import { log } from '../log.ts'
@@ -24,8 +25,8 @@ export async function foundAccount(
 ): Promise<UserId | undefined> {
   const userId = await meantUser(env, provider, identity)
   const user = userId === undefined ? undefined : await findUser(env, userId)
-  // A guest is nobody's in particular.
-  if (!user || user.guest) return undefined
+  // A guest is nobody's in particular, and what a bridge looks after is no person's.
+  if (!user || user.guest || belongsToAppservice(env, user.userId)) return undefined
   await refuseEnded(env, user.userId)
   if (await linkUser(env, provider.id, identity.subject, user.userId)) {
     log({ event: 'sso_linked', user_id: user.userId, provider: provider.id })

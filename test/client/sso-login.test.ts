@@ -2,6 +2,7 @@
 
 import { generateKeyPair, type JWTPayload } from 'jose'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { startAppservice, type TestAppservice } from '../support/appservice.ts'
 import {
   type Claims,
   clientId,
@@ -21,9 +22,11 @@ const sso = '/_matrix/client/unstable/hearth/sso'
 
 let server: TestServer
 let fake: FakeProvider
+let bridge: TestAppservice
 let honest: Pick<FakeProvider, 'idToken' | 'sign' | 'userInfo' | 'intercept'>
 beforeAll(async () => {
   fake = await startFakeProvider()
+  bridge = await startAppservice()
   honest = { ...fake }
   const [port, closedPort] = [await freePort(), await freePort()]
   const of = (id: string, more: object = {}) => ({
@@ -53,12 +56,14 @@ beforeAll(async () => {
       PUBLIC_BASE_URL: `http://127.0.0.1:${port}/`,
       SSO_PROVIDERS: JSON.stringify(providers),
       SSO_CLIENT_WHITELIST: 'https://known.test/app, known-app://login',
+      ...bridge.vars({ namespaces: { users: [{ exclusive: true, regex: '@irc.*' }] } }),
     },
   })
 })
 afterAll(async () => {
   await server.stop()
   await fake.stop()
+  await bridge.stop()
 })
 afterEach(() => {
   Object.assign(fake, honest)
@@ -106,6 +111,7 @@ describe('GET /login', () => {
         },
         { type: 'm.login.password' },
         { type: 'm.login.token', get_login_token: true },
+        { type: 'm.login.application_service' },
       ],
     })
   })
@@ -528,6 +534,18 @@ describe('the account', () => {
     // The owner of the name has nothing to do with it.
     const { results } = await d1("SELECT user_id FROM sso_links WHERE subject = 'subject of Frank'")
     expect(results).toEqual([{ user_id: '@frank.two:test.local' }])
+  })
+
+  it('is never one of an application service', async () => {
+    const irma = visitor()
+    const page = await irma.follow(await irma.signIn(fake, person('irc-irma')))
+    expect(page.text).toContain('cannot be had here')
+    const again = await irma.submit(page, { username: 'irc-other' })
+    expect([again.status, again.text.includes('belongs to an application service')]).toEqual([400, true])
+    // Nor one that there is.
+    await d1("INSERT INTO users (user_id, shard, created_at) VALUES ('@irc-irma:test.local', 0, 1)")
+    expect((await visitor().signIn(fake, person('irc-irma'), { idp: 'by-name' })).status).toBe(403)
+    expect((await d1("SELECT 1 FROM sso_links WHERE user_id LIKE '@irc%'")).results).toEqual([])
   })
 
   it('is suggested a name where the provider has none that will do', async () => {
