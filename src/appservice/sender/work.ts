@@ -25,11 +25,18 @@ export function beginInvocation(sender: Sender): void {
 /** Goes on delivering, if it is time and there is something to deliver. */
 export function pump(sender: Sender): void {
   if (sender.serving || !isDue(sender)) return
-  sender.serving = serve(sender).finally(() => {
+  const serving = serve(sender).finally(() => {
     sender.serving = undefined
     // What came in the last moment.
     pump(sender)
   })
+  sender.serving = serving
+  // Who waits for it hears of it; the alarm goes on where nobody does.
+  serving.catch((error: unknown) => notServed(sender, error))
+}
+
+function notServed({ deps }: Sender, error: unknown): void {
+  log({ event: 'appservice_not_served', appservice: deps.appservice.id, error: errorMessage(error) })
 }
 
 function isDue(sender: Sender): boolean {
@@ -54,7 +61,7 @@ async function serve(sender: Sender): Promise<void> {
   } catch (error) {
     // Nothing of the application service's doing.
     putOff(sender)
-    log({ event: 'appservice_not_served', appservice: sender.deps.appservice.id, error: errorMessage(error) })
+    notServed(sender, error)
   }
 }
 
