@@ -215,6 +215,27 @@ describe('memberships in rooms of other servers', () => {
     ])
   })
 
+  it('are told: a knock with what it shows of the room, and that it is turned down', async () => {
+    const there = await dave.createRoom({
+      name: 'Knock here',
+      initial_state: [{ type: 'm.room.join_rules', state_key: '', content: { join_rule: 'knock' } }],
+    })
+    await ann.done('POST', `/knock/${encodeURIComponent(there)}?via=${two.serverName}`, { reason: 'please' })
+    await bridge.until(() => has(there).length === 1)
+    expect(has(there)[0]).toMatchObject({
+      sender: ann.userId,
+      content: { membership: 'knock', reason: 'please' },
+      unsigned: {
+        knock_room_state: expect.arrayContaining([
+          expect.objectContaining({ type: 'm.room.name', content: { name: 'Knock here' } }),
+        ]) as JsonObject[],
+      },
+    })
+    await dave.done('POST', inRoom(there, 'kick'), { user_id: ann.userId })
+    await bridge.until(() => has(there).length === 2)
+    expect(has(there)[1]).toMatchObject({ sender: dave.userId, content: { membership: 'leave' } })
+  })
+
   it('of other users are not told', async () => {
     const there = await dave.createRoom({ preset: 'private_chat' })
     await dave.done('POST', inRoom(there, 'invite'), { user_id: stranger.userId })

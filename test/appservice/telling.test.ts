@@ -3,6 +3,8 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type JsonObject, type JsonValue, objectProperty, property } from '../../src/matrix/json.ts'
+import { askingServer, federation, type SignedEvent } from '../support/asking-server.ts'
+import { rulesOf } from '../support/remote-server.ts'
 import { startAppservice, type TestAppservice } from '../support/appservice.ts'
 import { startServer, type Account, type TestServer } from '../support/server.ts'
 import { textOf } from '../support/text-of.ts'
@@ -194,6 +196,57 @@ describe('an application service is sent what happens', () => {
       expect(JSON.stringify(one.requests)).not.toContain('secret')
     }
     expect(mute.requests).toEqual([])
+  })
+
+  it('not what is rejected, soft-failed, or shown to no client', async () => {
+    const remote = await askingServer(server, 'remote.test')
+    const eve = remote.user('eve')
+    const roomId = await makeRoom(ann, { room_version: '11' })
+    await remote.join(roomId, eve)
+    const room = await server.room(roomId)
+    const rules = rulesOf('11')
+    const event = async (fields: JsonObject) => {
+      const draft = await room.eventTemplate({ type: 'm.room.message', sender: eve, content: {} })
+      const template: JsonObject = JSON.parse(draft)
+      return remote.sign(rules, { ...template, ...fields })
+    }
+    const push = async (...events: SignedEvent[]) => {
+      n += 1
+      const pdus = events.map(({ pdu }) => pdu)
+      const body = { origin: remote.serverName, origin_server_ts: Date.now(), pdus }
+      expect((await remote.ask('PUT', `${federation}/v1/send/t${n}`, body)).status).toBe(200)
+    }
+    const good = await event({ content: { body: 'good' } })
+    const softFailed = await event({ content: { body: 'too late' } })
+    await push(good)
+    const forged = await event({ type: 'm.room.topic', state_key: '', content: { topic: 'mine' } })
+    await push(forged)
+    await call('POST', ann, `/rooms/${encodeURIComponent(roomId)}/ban`, { user_id: eve })
+    await push(softFailed)
+    n += 1
+    const dummy = await call('PUT', ann, `/rooms/${roomId}/send/org.matrix.dummy_event/${n}`, {})
+    await has(bridge, await say(ann, roomId))
+    const got = idsIn(bridge, roomId)
+    expect(got).toContain(good.eventId)
+    for (const { eventId } of [forged, softFailed]) expect(got).not.toContain(eventId)
+    expect(got).not.toContain(dummy['event_id'])
+    // They are known here: they were left out on purpose.
+    expect(await room.unknownEvents([forged.eventId, softFailed.eventId])).toEqual([])
+  })
+
+  it('in rooms that follow others with their aliases', async () => {
+    const old = await makeRoom(alice, { room_alias_name: '_logger_upgraded' })
+    const upgraded = await call('POST', alice, `/rooms/${encodeURIComponent(old)}/upgrade`, {
+      new_version: '12',
+    })
+    const replacement = textOf(upgraded, 'replacement_room')
+    const there = await say(alice, replacement)
+    await has(logger, there)
+    const late = await call('PUT', alice, `/rooms/${encodeURIComponent(old)}/state/m.room.name`, {
+      name: 'Old',
+    })
+    await has(logger, await say(alice, replacement))
+    expect(idsIn(logger, old)).not.toContain(late['event_id'])
   })
 
   it('in the order in which it happened, each event once, with its age', async () => {

@@ -6,7 +6,13 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { readWranglerConfig } from '../../scripts/wrangler-config.ts'
 import type { Env } from '../../src/env.ts'
 import type { RoomContext } from '../../src/room/context.ts'
-import { hasOtherServers, joinedServers, joinedServersBefore } from '../../src/room/joined-servers.ts'
+import {
+  appservicesAround,
+  hasOtherServers,
+  joinedAppservices,
+  joinedServers,
+  joinedServersBefore,
+} from '../../src/room/joined-servers.ts'
 import { roomMigrations } from '../../src/room/schema.ts'
 
 const bridge = {
@@ -97,6 +103,33 @@ describe('the servers before an event', () => {
 
   it('are nobody for no event', () => {
     expect(joinedServersBefore(room, [])).toEqual([])
+  })
+})
+
+describe('the application services around an event', () => {
+  it('are those that look after somebody who is joined before or after it', () => {
+    const before = next('@a:us.test', 'join')
+    const join = next('@_bridge_ann:us.test', 'join')
+    const second = next('@_bridge_bot:us.test', 'join')
+    const first = next('@_bridge_ann:us.test', 'leave')
+    // Of another server, or only invited: they are nobody's.
+    const between = next('@_bridge_ann:one.test', 'join')
+    const last = next('@_bridge_bot:us.test', 'ban')
+    const after = next('@_bridge_ben:us.test', 'invite')
+    const positions = [before, join, second, first, between, last, after, next()]
+    expect(appservicesAround(room, positions).map((ids) => [...ids])).toEqual([
+      [],
+      ['bridge'],
+      ['bridge'],
+      ['bridge'],
+      ['bridge'],
+      ['bridge'],
+      [],
+      [],
+    ])
+    expect(joinedAppservices(room).size).toBe(0)
+    next('@_bridge_ben:us.test', 'join')
+    expect([...joinedAppservices(room)]).toEqual([['bridge', 1]])
   })
 })
 
