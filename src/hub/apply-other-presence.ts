@@ -2,8 +2,8 @@
 
 import type { HubContext } from './context.ts'
 import { sharersWithOther } from './other-members.ts'
-import { contentOfTold, type OtherPresence, rememberOthers, silentOthers } from './others-presence.ts'
-import { foreignPresence, tellAppservicesPresence } from './tell-appservices.ts'
+import { type OtherPresence, rememberOthers, silentOthers } from './others-presence.ts'
+import { tellAppservicesOthers } from './tell-appservices.ts'
 import { wake } from './waiters.ts'
 
 /** Takes over what others tell, and wakes those who share a room with the users in question. */
@@ -28,8 +28,5 @@ function rememberAndWake(hub: HubContext, updates: readonly OtherPresence[]): vo
   rememberOthers(hub, updates)
   const concerned = new Set(updates.flatMap(({ userId }) => sharersWithOther(hub, userId)))
   for (const uid of concerned) wake(hub, uid)
-  tellAppservicesPresence(
-    hub,
-    updates.map((told) => foreignPresence(hub, told.userId, contentOfTold(told))),
-  )
+  tellAppservicesOthers(hub, updates)
 }

@@ -14,7 +14,8 @@ import type { HubContext } from './context.ts'
 import { userIdOf } from './interned.ts'
 import { joinedRooms, usersSharing } from './members.ts'
 import { roomsOfOther, sharersWithOther } from './other-members.ts'
-import type { PresenceContent } from './presence.ts'
+import { contentOfTold, type OtherPresence } from './others-presence.ts'
+import { presenceContent } from './presence.ts'
 import { isNews, memberEvent, type RemoteMembership } from './remote-invite.ts'
 import type { ReceiptRequest } from './set-receipt.ts'
 import type { TypingRequest } from './set-typing.ts'
@@ -37,56 +38,55 @@ export function tellAppservicesReceipt({ env, waitUntil }: HubContext, request: 
   waitUntil(tellRoomEdu(env, { type: 'm.receipt', roomId, userId, receipt, eventId, ts, ...thread }))
 }
 
-/** Who a user is shown to be now, and by whom of this shard. */
-export interface ShownPresence {
-  readonly userId: UserId
-  readonly content: PresenceContent
-  readonly sharers: () => readonly UserId[]
+/** Who a user is shown to be now, and those of this shard who see it. */
+interface ShownPresence extends PresenceEdu {
+  readonly sharers: readonly UserId[]
   readonly rooms: () => readonly RoomId[]
 }
 
-/** Somebody of this shard. */
-export function ownPresence(hub: HubContext, uid: number, content: PresenceContent): ShownPresence {
-  const userId = userIdOf(hub, uid)
-  return {
-    userId,
-    content,
-    sharers: () => [...usersSharing(hub, uid)].map((other) => userIdOf(hub, other)),
-    rooms: () => joinedRooms(hub, userId),
-  }
+/** Tells who users of this shard are shown to be now. Nobody waits for it. */
+export function tellAppservicesPresence(hub: HubContext, uids: readonly number[]): void {
+  tellShown(hub, uids, (uid) => {
+    const userId = userIdOf(hub, uid)
+    return {
+      userId,
+      content: presenceContent(hub, uid),
+      sharers: [...usersSharing(hub, uid)].map((other) => userIdOf(hub, other)),
+      rooms: () => joinedRooms(hub, userId),
+    }
+  })
 }
 
-/** Somebody of another shard or server. */
-export function foreignPresence(hub: HubContext, userId: UserId, content: PresenceContent): ShownPresence {
-  return {
-    userId,
-    content,
-    sharers: () => sharersWithOther(hub, userId).map((uid) => userIdOf(hub, uid)),
-    rooms: () => roomsOfOther(hub, userId),
-  }
+/** The same of users of other shards and servers. Each shard knows its own users, so that several may tell the same. */
+export function tellAppservicesOthers(hub: HubContext, updates: readonly OtherPresence[]): void {
+  tellShown(hub, updates, (told) => ({
+    userId: told.userId,
+    content: contentOfTold(told),
+    sharers: sharersWithOther(hub, told.userId).map((uid) => userIdOf(hub, uid)),
+    rooms: () => roomsOfOther(hub, told.userId),
+  }))
 }
 
-/**
- * Tells of users who are shown otherwise: those who are looked after, share a room with one who is, or are in a room that
- * is looked after. Each shard knows its own users, so that several may tell the same. Nobody waits for it.
- */
-export function tellAppservicesPresence(hub: HubContext, updates: readonly ShownPresence[]): void {
-  for (const appservice of hub.appservices) {
-    if (!appservice.receivesEphemeral) continue
-    const told = updates
+function tellShown<T>(hub: HubContext, updates: readonly T[], describe: (update: T) => ShownPresence): void {
+  const appservices = hub.appservices.filter(({ receivesEphemeral }) => receivesEphemeral)
+  if (appservices.length === 0) return
+  const shown = updates.map(describe)
+  for (const appservice of appservices) {
+    const told = shown
       .filter((update) => isShownTo(hub, appservice, update))
       .map(({ userId, content }) => ({ userId, content }))
     if (told.length > 0) hub.waitUntil(tellPresence(hub, appservice, told))
   }
 }
 
+// Those who are looked after, share a room with one who is, or are in a room that is looked after.
 function isShownTo(
   hub: HubContext,
   appservice: Appservice,
   { userId, sharers, rooms }: ShownPresence,
 ): boolean {
   const isLookedAfter = (other: UserId) => looksAfterUser(hub.env, appservice, other)
-  if (isLookedAfter(userId) || sharers().some(isLookedAfter)) return true
+  if (isLookedAfter(userId) || sharers.some(isLookedAfter)) return true
   return (
     appservice.rooms.length > 0 &&
     rooms().some((roomId) => appservice.rooms.some(({ matches }) => matches(roomId)))

@@ -8,16 +8,13 @@ import { userIdOf } from './interned.ts'
 import { serversWith } from './other-members.ts'
 import type { OtherPresence } from './others-presence.ts'
 import { presenceContent } from './presence.ts'
-import { ownPresence, tellAppservicesPresence } from './tell-appservices.ts'
+import { tellAppservicesPresence } from './tell-appservices.ts'
 
 /** Tells everybody outside of this shard who these users are shown to be. Nobody waits for it. */
 export function tellPresence(hub: HubContext, uids: readonly number[]): void {
   const updates = uids.map((uid) => ({ uid, update: updateOf(hub, uid) }))
   if (updates.length === 0) return
-  tellAppservicesPresence(
-    hub,
-    uids.map((uid) => ownPresence(hub, uid, presenceContent(hub, uid))),
-  )
+  tellAppservicesPresence(hub, uids)
   for (const shard of hub.otherShards) {
     void told(() => hubStub(hub.env, shard).applyOtherPresence(updates.map(({ update }) => update)))
   }

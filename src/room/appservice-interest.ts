@@ -47,6 +47,8 @@ export function interests(
     (stored, i) =>
       around[i]?.has(appservice.id) === true ||
       concerns(room, appservice, stored) ||
+      // Also the event that takes the name away.
+      isNamedFor(room, appservice, stored.eid - 1) ||
       isNamedFor(room, appservice, stored.eid),
   )
 }

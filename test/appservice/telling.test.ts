@@ -3,7 +3,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type JsonObject, type JsonValue, objectProperty, property } from '../../src/matrix/json.ts'
-import { askingServer, federation, type SignedEvent } from '../support/asking-server.ts'
+import { type AskingServer, askingServer, federation, type SignedEvent } from '../support/asking-server.ts'
 import { rulesOf } from '../support/remote-server.ts'
 import { startAppservice, type TestAppservice } from '../support/appservice.ts'
 import { startServer, type Account, type TestServer } from '../support/server.ts'
@@ -29,7 +29,10 @@ beforeAll(async () => {
       ...bridge.vars({ namespaces: { users: [{ exclusive: false, regex: '@bridge_.*' }] } }),
       ...logger.vars({
         namespaces: {
-          aliases: [{ exclusive: false, regex: '#_logger_.*' }],
+          aliases: [
+            { exclusive: false, regex: '#_logger_.*' },
+            { exclusive: false, regex: '#far_.*:other.test' },
+          ],
           rooms: [{ exclusive: false, regex: logged }],
         },
       }),
@@ -80,6 +83,30 @@ const idsIn = (appservice: TestAppservice, roomId: string) =>
 /** The event once an application service has it. */
 const has = (appservice: TestAppservice, eventId: string): Promise<JsonObject> =>
   appservice.until(() => appservice.events().find((event) => event['event_id'] === eventId))
+
+/** A room that the user eve of another server is in, with what that server can do there. */
+async function roomWith(remote: AskingServer, creator: Account, options: JsonObject = {}) {
+  const eve = remote.user('eve')
+  const roomId = await makeRoom(creator, { room_version: '11', ...options })
+  await remote.join(roomId, eve)
+  const room = await server.room(roomId)
+  return {
+    roomId,
+    room,
+    /** An event of eve's. */
+    event: async (fields: JsonObject): Promise<SignedEvent> => {
+      const draft = await room.eventTemplate({ type: 'm.room.message', sender: eve, content: {} })
+      const template: JsonObject = JSON.parse(draft)
+      return remote.sign(rulesOf('11'), { ...template, ...fields })
+    },
+    push: async (...events: SignedEvent[]) => {
+      n += 1
+      const pdus = events.map(({ pdu }) => pdu)
+      const body = { origin: remote.serverName, origin_server_ts: Date.now(), pdus }
+      expect((await remote.ask('PUT', `${federation}/v1/send/t${n}`, body)).status).toBe(200)
+    },
+  }
+}
 
 describe('an application service is sent what happens', () => {
   it('in rooms that its users are in, from when they come until they go', async () => {
@@ -201,21 +228,7 @@ describe('an application service is sent what happens', () => {
   it('not what is rejected, soft-failed, or shown to no client', async () => {
     const remote = await askingServer(server, 'remote.test')
     const eve = remote.user('eve')
-    const roomId = await makeRoom(ann, { room_version: '11' })
-    await remote.join(roomId, eve)
-    const room = await server.room(roomId)
-    const rules = rulesOf('11')
-    const event = async (fields: JsonObject) => {
-      const draft = await room.eventTemplate({ type: 'm.room.message', sender: eve, content: {} })
-      const template: JsonObject = JSON.parse(draft)
-      return remote.sign(rules, { ...template, ...fields })
-    }
-    const push = async (...events: SignedEvent[]) => {
-      n += 1
-      const pdus = events.map(({ pdu }) => pdu)
-      const body = { origin: remote.serverName, origin_server_ts: Date.now(), pdus }
-      expect((await remote.ask('PUT', `${federation}/v1/send/t${n}`, body)).status).toBe(200)
-    }
+    const { roomId, room, event, push } = await roomWith(remote, ann)
     const good = await event({ content: { body: 'good' } })
     const softFailed = await event({ content: { body: 'too late' } })
     await push(good)
@@ -232,6 +245,29 @@ describe('an application service is sent what happens', () => {
     expect(got).not.toContain(dummy['event_id'])
     // They are known here: they were left out on purpose.
     expect(await room.unknownEvents([forged.eventId, softFailed.eventId])).toEqual([])
+  })
+
+  it('in rooms that name an alias of another server in its namespace; aliases of this one prove themselves', async () => {
+    const remote = await askingServer(server, 'other.test')
+    const eve = remote.user('eve')
+    const power = { users: { [alice.userId]: 100, [eve]: 100 } }
+    const { roomId, event, push } = await roomWith(remote, alice, { power_level_content_override: power })
+    const named = async (alias: string) => {
+      const state = await event({ type: 'm.room.canonical_alias', state_key: '', content: { alias } })
+      await push(state)
+      return state.eventId
+    }
+    // Others could draw any room of theirs to the application service by it.
+    const claimed = await named('#_logger_fake:test.local')
+    const secret = await say(alice, roomId)
+    const real = await named('#far_away:other.test')
+    const during = await say(alice, roomId)
+    await has(logger, during)
+    const end = await named('#elsewhere:other.test')
+    const after = await say(alice, roomId)
+    await has(logger, await say(alice, await makeRoom(alice, { room_alias_name: '_logger_after' })))
+    expect(idsIn(logger, roomId)).toEqual([real, during, end])
+    for (const eventId of [claimed, secret, after]) expect(idsIn(logger, roomId)).not.toContain(eventId)
   })
 
   it('in rooms that follow others with their aliases', async () => {
