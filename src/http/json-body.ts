@@ -44,7 +44,7 @@ export async function jsonBody<S extends v.GenericSchema>(
   return checked(schema, await jsonObject(c, options), 'M_BAD_JSON')
 }
 
-/** The query parameters checked against a schema (values are strings; the last of several counts). */
+/** The query parameters checked against a schema (values are strings; the first of several counts). */
 export function queryParams<S extends v.GenericSchema>(c: AppContext, schema: S): v.InferOutput<S> {
   return checked(schema, c.req.query(), 'M_INVALID_PARAM')
 }
