@@ -9,8 +9,6 @@ import { startAppservice, type TestAppservice } from '../support/appservice.ts'
 import { startServer, type Account, type TestServer } from '../support/server.ts'
 import { textOf } from '../support/text-of.ts'
 
-const logged = '!logged-.*'
-
 let bridge: TestAppservice
 let logger: TestAppservice
 let mute: TestAppservice
@@ -33,7 +31,6 @@ beforeAll(async () => {
             { exclusive: false, regex: '#_logger_.*' },
             { exclusive: false, regex: '#far_.*:other.test' },
           ],
-          rooms: [{ exclusive: false, regex: logged }],
         },
       }),
       // One that asks and is never told.
