@@ -63,7 +63,19 @@ export function log(entry: LogEvent): void {
   console.log(JSON.stringify({ time: new Date().toISOString(), ...entry }))
 }
 
-/** The message of something caught, for a log line. */
+// What drizzle says of a query that failed: behind it stand the values of its parameters, hashes and secrets among them.
+const failedQuery = /^(Failed query: [^]*?)\nparams: /
+
+/** The message of something caught, for a log line. A query that failed is named without the values in it. */
 export function errorMessage(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  const text = error instanceof Error ? error.message : String(error)
+  const [, query] = failedQuery.exec(text) ?? []
+  if (query === undefined) return text
+  const cause = error instanceof Error ? error.cause : undefined
+  return cause === undefined ? query : `${query}: ${errorMessage(cause)}`
+}
+
+/** Where something was thrown, for a log line; with its message as `errorMessage` has it. */
+export function errorStack({ message, stack }: Error): string | undefined {
+  return stack?.replace(message, () => errorMessage(new Error(message)))
 }

@@ -3,7 +3,7 @@
 
 import type { AppContext } from './app-type.ts'
 import { isMatrixError, MatrixError } from '../errors.ts'
-import { errorMessage, log } from '../log.ts'
+import { errorMessage, errorStack, log } from '../log.ts'
 
 /** Renders what a handler threw. Anything that is no MatrixError is logged and answered 500 without details. */
 export function renderError(error: Error, c: AppContext): Response {
@@ -20,13 +20,13 @@ export function renderError(error: Error, c: AppContext): Response {
 }
 
 function unknownError(error: Error, c: AppContext): MatrixError {
-  const stack = error.stack === undefined ? {} : { stack: error.stack }
+  const stack = errorStack(error)
   log({
     event: 'request_failed',
     method: c.req.method,
     path: new URL(c.req.url).pathname,
     error: errorMessage(error),
-    ...stack,
+    ...(stack === undefined ? {} : { stack }),
   })
   return new MatrixError('M_UNKNOWN', 500, 'Internal server error')
 }
