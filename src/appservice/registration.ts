@@ -2,7 +2,7 @@
 // Specification: application service API, "Registration".
 
 import type { ServerName, UserId } from '../matrix/event.ts'
-import { newUserId } from '../matrix/identifiers.ts'
+import { bridgedUserId } from '../matrix/identifiers.ts'
 import { isJsonObject, type JsonObject, property, stringProperty } from '../matrix/json.ts'
 import { tokenHash } from '../storage/secret-token.ts'
 
@@ -51,7 +51,7 @@ export function parseRegistration(name: string, text: string, serverName: Server
   }
   const namespaces = property(value, 'namespaces')
   if (!isJsonObject(namespaces)) throw wrong('namespaces must be an object')
-  const sender = newUserId(required('sender_localpart'), serverName)
+  const sender = bridgedUserId(required('sender_localpart'), serverName)
   if (!sender) throw wrong('sender_localpart must be the localpart of a user id')
   const flag = (field: string) => readFlag(value, field, wrong)
   // The name of the time before the specification had one; bridges still write it.

@@ -11,7 +11,7 @@ import { checked } from '../http/json-body.ts'
 import { clientAddress, rateLimitByAddress } from '../http/rate-limit.ts'
 import { accessToken } from '../http/session.ts'
 import { identifiedUser } from '../http/user-identifier.ts'
-import { newUserId } from '../matrix/identifiers.ts'
+import { bridgedUserId } from '../matrix/identifiers.ts'
 import { type JsonObject, property } from '../matrix/json.ts'
 import { unknownToken } from '../storage/sessions.ts'
 import { findUser, type User } from '../storage/users.ts'
@@ -40,9 +40,9 @@ export async function registerForAppservice(c: AppContext, body: JsonObject): Pr
   const appservice = askingAppservice(c)
   const request = checked(registration, body, 'M_BAD_JSON')
   // As it is: an application service goes on to ask by the id that it made.
-  const userId = newUserId(request.username, config(c.env).serverName)
+  const userId = bridgedUserId(request.username, config(c.env).serverName)
   if (userId === undefined) {
-    throw new MatrixError('M_INVALID_USERNAME', 400, 'A user name consists of a-z, 0-9 and . _ = - / +')
+    throw new MatrixError('M_INVALID_USERNAME', 400, 'A user name consists of visible ASCII characters but :')
   }
   const account = await createAccount(c.env, {
     userId,
@@ -64,7 +64,7 @@ export async function registerForAppservice(c: AppContext, body: JsonObject): Pr
 export async function userOfAppservice(c: AppContext, body: JsonObject): Promise<User | undefined> {
   const appservice = askingAppservice(c)
   if (appservice.rateLimited) await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
-  const userId = await identifiedUser(c.env, body)
+  const userId = await identifiedUser(c.env, body, bridgedUserId)
   if (userId === undefined) return undefined
   refuseOutsider(c.env, userId, appservice)
   return await findUser(c.env, userId)

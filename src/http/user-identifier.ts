@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { config } from '../config.ts'
 import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
-import type { UserId } from '../matrix/event.ts'
+import type { ServerName, UserId } from '../matrix/event.ts'
 import { canonicalEmail } from '../matrix/email-address.ts'
 import { newUserId } from '../matrix/identifiers.ts'
 import { type JsonObject, objectProperty, property, stringProperty } from '../matrix/json.ts'
@@ -12,9 +12,14 @@ import { threepidOwner } from '../storage/threepids.ts'
 
 /**
  * The local user that auth data or a login names, by `identifier` or the old fields beside it; they need not exist. Undefined
- * for what cannot be a user of ours. M_MISSING_PARAM without a user, M_UNKNOWN for an unknown type of identifier.
+ * for what cannot be a user of ours. M_MISSING_PARAM without a user, M_UNKNOWN for an unknown type of identifier. `toUserId` makes
+ * an id of a localpart: in lower case, unless something else is given.
  */
-export async function identifiedUser(env: Env, auth: JsonObject): Promise<UserId | undefined> {
+export async function identifiedUser(
+  env: Env,
+  auth: JsonObject,
+  toUserId: ToUserId = lowerCaseUserId,
+): Promise<UserId | undefined> {
   const identifier = objectProperty(auth, 'identifier') ?? auth
   const type = identifier === auth ? undefined : stringProperty(identifier, 'type')
   // Without a type: the old form, and an example of the specification.
@@ -24,7 +29,7 @@ export async function identifiedUser(env: Env, auth: JsonObject): Promise<UserId
     case 'm.id.user':
       // Only the old form has no type.
       if (type === undefined && identifier !== auth) throw unknownType()
-      return localUserId(env, required(identifier, 'user'))
+      return localUserId(env, required(identifier, 'user'), toUserId)
     case 'm.id.thirdparty':
       return await threepidUser(env, required(identifier, 'medium'), required(identifier, 'address'))
     case 'm.id.phone':
@@ -53,11 +58,17 @@ async function threepidUser(env: Env, medium: string, text: string): Promise<Use
   return owner ?? newUserId(`_${createHash('sha256').update(address).digest('hex')}`, config(env).serverName)
 }
 
-/** The user id of ours that a user id or localpart stands for, in lower case. */
-function localUserId(env: Env, text: string): UserId | undefined {
+type ToUserId = (localpart: string, serverName: ServerName) => UserId | undefined
+
+/** The user id of ours that a user id or localpart stands for. */
+function localUserId(env: Env, text: string, toUserId: ToUserId): UserId | undefined {
   const { serverName } = config(env)
   const whole = text.startsWith('@') && text.endsWith(`:${serverName}`)
   const localpart = whole ? text.slice(1, -serverName.length - 1) : text
+  return toUserId(localpart, serverName)
+}
+
+function lowerCaseUserId(localpart: string, serverName: ServerName): UserId | undefined {
   return newUserId(asciiLowerCase(localpart), serverName)
 }
 

@@ -39,6 +39,15 @@ export function newUserId(localpart: string, serverName: ServerName): UserId | u
   return newLocalpart.test(localpart) ? parseUserId(`@${localpart}:${serverName}`) : undefined
 }
 
+/**
+ * The id of a user that an application service makes, also in the historical grammar: visible ASCII but for `:`. Bridges take
+ * over the names of other networks as they are (`@irc_WildGoose`), and other servers let them.
+ */
+export function bridgedUserId(localpart: string, serverName: ServerName): UserId | undefined {
+  const isName = compliantLocalpart.test(localpart) && !localpart.includes(':')
+  return isName ? parseUserId(`@${localpart}:${serverName}`) : undefined
+}
+
 /** Whether a user id may be shown to clients outside of events: a localpart of visible ASCII, not empty. */
 export function isCompliantUserId(userId: UserId): boolean {
   return compliantLocalpart.test(localpartOf(userId))

@@ -105,9 +105,31 @@ describe.each([
     ['of another application service', '_xmpp_bot', 'M_EXCLUSIVE'],
     ['of nobody', 'someone', 'M_EXCLUSIVE'],
     ['that is none', '_irc_ NO', 'M_INVALID_USERNAME'],
-    ['in upper case, since it would not be that one', '_irc_Bob', 'M_INVALID_USERNAME'],
+    ['that leaves ASCII', '_irc_bøb', 'M_INVALID_USERNAME'],
+    ['that ends early', '_irc_b:test.local', 'M_INVALID_USERNAME'],
   ])('refuses a user name %s', async (__, username, errcode) => {
     expect(await register(server(), { username }, asTokenOf('irc'))).toEqual(refusal(400, errcode))
+  })
+
+  it('a user has the name of the other network, also where that is of the historical grammar', async () => {
+    const irc = asTokenOf('irc')
+    for (const username of ['_irc_Bob', '_irc_[Bob]|a/w?#%41']) {
+      const userId = `@${username}:test.local`
+      expect(await register(server(), { username, inhibit_login: true }, irc)).toMatchObject({
+        status: 200,
+        body: { user_id: userId },
+      })
+      const { body } = await login(server(), username, irc)
+      expect(body).toMatchObject({ user_id: userId })
+      const ghost = actingClient(server(), 'irc', { user_id: userId })
+      expect(await ghost.done('GET', '/account/whoami')).toMatchObject({ user_id: userId })
+      const path = `/profile/${encodeURIComponent(userId)}/displayname`
+      await ghost.done('PUT', path, { displayname: 'Bob' })
+      expect(await ghost.done('GET', path)).toEqual({ displayname: 'Bob' })
+      await ghost.send(await ghost.createRoom(), { body: 'hello' })
+    }
+    // Each is another one than that in lower case.
+    expect(await login(server(), '_irc_bob', irc)).toEqual(refusal(403, 'M_FORBIDDEN'))
   })
 
   it('refuses a registration without a user name', async () => {

@@ -44,6 +44,11 @@ describe('a registration', () => {
     expect(either.map(({ matches }) => matches('x@b'))).toEqual([false])
   })
 
+  it('has a sender with letters of both cases, as bridges draw them', () => {
+    const { sender } = read({ sender_localpart: 'yCPSGyNSgmoYtPnVFJmC4JOXLxnnWZSE' })
+    expect(sender).toBe('@yCPSGyNSgmoYtPnVFJmC4JOXLxnnWZSE:example.org')
+  })
+
   it('needs no URL', () => {
     expect(read({ url: null }).url).toBeUndefined()
     expect(read({ url: '' }).url).toBeUndefined()
@@ -61,7 +66,8 @@ describe('a registration', () => {
     ['id', { id: '' }],
     ['as_token', { as_token: 7 }],
     ['hs_token', { hs_token: undefined }],
-    ['sender_localpart', { sender_localpart: 'Bot' }],
+    ['sender_localpart', { sender_localpart: 'b ot' }],
+    ['sender_localpart', { sender_localpart: 'b:ot' }],
     ['url', { url: 'ftp://127.0.0.1' }],
     ['url', { url: 'http://u:secret@127.0.0.1' }],
     ['url', { url: undefined }],
