@@ -2,6 +2,7 @@
 
 import { MatrixError } from '../errors.ts'
 import type { AppContext } from '../http/app-type.ts'
+import { validityMs } from '../keys/key-answer.ts'
 import type { EventDraft } from '../room/build-event.ts'
 
 /**
@@ -12,6 +13,11 @@ export function timestampParam(c: AppContext): Pick<EventDraft, 'origin_server_t
   const text = c.req.query('ts')
   if (text === undefined || !c.var.session.appservice) return {}
   const timestamp = /^\d{1,16}$/.test(text) ? Number(text) : undefined
-  if (timestamp !== undefined && Number.isSafeInteger(timestamp)) return { origin_server_ts: timestamp }
-  throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid parameter ts: not a time in milliseconds')
+  if (timestamp === undefined || !Number.isSafeInteger(timestamp)) {
+    throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid parameter ts: not a time in milliseconds')
+  }
+  // A signature counts where its key does at the time of the event. Other servers would drop one that is of later, and all that
+  // builds upon it would have a gap.
+  if (timestamp <= Date.now() + validityMs) return { origin_server_ts: timestamp }
+  throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid parameter ts: more than a day from now')
 }

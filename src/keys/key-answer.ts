@@ -12,8 +12,8 @@ export interface OwnKey {
   readonly expiredTs: number | null
 }
 
-// Others ask once a day; a key that was replaced is not believed for longer.
-const validityMs = 24 * 60 * 60 * 1000
+/** How long others believe a key: they ask once a day; one that was replaced is not believed for longer. In milliseconds. */
+export const validityMs = 24 * 60 * 60 * 1000
 
 /** The document, signed by each key that is in use at `now` (ms). */
 export function ownKeyAnswer(serverName: ServerName, keys: readonly OwnKey[], now: number): JsonObject {

@@ -336,6 +336,16 @@ describe('timestamp massaging', () => {
     },
   )
 
+  it('gives no time at which nobody believes our signature yet: that event and all after it would be lost', async () => {
+    const roomId = await acting.createRoom()
+    const day = 24 * 60 * 60 * 1000
+    const at = (ts: number) => acting.inRoom('PUT', roomId, `send/m.room.message/at${ts}?ts=${ts}`, {})
+    expect(await at(Date.now() + day + 60_000)).toEqual(refusal(400, 'M_INVALID_PARAM'))
+    expect(await at(Number.MAX_SAFE_INTEGER)).toEqual(refusal(400, 'M_INVALID_PARAM'))
+    // Other networks' clocks may be ahead.
+    expect((await at(Date.now() + 60 * 60_000)).status).toBe(200)
+  })
+
   it('refuses delayed events, which have their own time', async () => {
     const roomId = await acting.createRoom()
     const query = `org.matrix.msc4140.delay=10000&ts=${time}`
