@@ -164,6 +164,14 @@ describe('a transaction', () => {
     expect(ids().at(-1)).toEqual([id(roomA, 2)])
   })
 
+  it.each([201, 202, 204])('is acknowledged by any success, such as status %i', async (status) => {
+    world.behave(() => status)
+    await told(roomA, 1)
+    await world.pass(60 * minute)
+    expect(ids()).toEqual([[id(roomA, 1)]])
+    expect(world.kept()).toEqual({ waiting: 0, flight: null })
+  })
+
   it('is tried at growing intervals, up to five minutes', async () => {
     world.behave(unreachable)
     await told(roomA, 1)
