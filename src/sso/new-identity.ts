@@ -28,10 +28,13 @@ export async function newIdentity(provider: SsoProvider, identified: Identified)
   const wanted = [localpartClaim, displayNameClaim, emailClaim].filter((name) => name !== undefined)
   const isMissing = wanted.some((name) => property(identified.claims, name) === undefined)
   // What is signed counts for more.
-  const claims = isMissing ? { ...(await identified.userInfo()), ...identified.claims } : identified.claims
+  const userInfo = isMissing ? await identified.userInfo() : {}
+  const claims = { ...userInfo, ...identified.claims }
   const localpart = textClaim(claims, localpartClaim)
   const displayName = shortened(textClaim(claims, displayNameClaim) ?? '')
-  const email = verifiedEmail(claims, emailClaim)
+  // Whoever says an address must be the one that has verified it.
+  const isSigned = emailClaim !== undefined && property(identified.claims, emailClaim) !== undefined
+  const email = verifiedEmail(isSigned ? identified.claims : userInfo, emailClaim)
   return {
     subject: identified.subject,
     ...(localpart === undefined ? {} : { localpart: asciiLowerCase(localpart) }),
@@ -61,9 +64,10 @@ function textClaim(claims: JsonObject, name: string | undefined): string | undef
 // OpenID Connect Core, "Standard Claims": `email_verified` says that the provider has made sure whose the address is.
 function verifiedEmail(claims: JsonObject, name: string | undefined): string | undefined {
   const email = textClaim(claims, name)
-  return email !== undefined && property(claims, 'email_verified') === true
-    ? canonicalEmail(email)
-    : undefined
+  if (email === undefined || property(claims, 'email_verified') !== true) return undefined
+  const canonical = canonicalEmail(email)
+  // What is the same but for more than A-Z may be somebody else's: straße.example and strasse.example are two domains.
+  return canonical === asciiLowerCase(email) ? canonical : undefined
 }
 
 function shortened(text: string): string {

@@ -68,6 +68,23 @@ describe('newIdentity', () => {
     expect(await identity(claims)).not.toHaveProperty('email')
   })
 
+  it('takes no address that another source has verified than the one that says it', async () => {
+    const signed = { preferred_username: 'a', email: 'victim@example.org' }
+    const asked = { name: 'A', email: 'mallory@example.org', email_verified: true }
+    expect(await identity(signed, asked)).not.toHaveProperty('email')
+    expect(
+      await identity({ preferred_username: 'a', email_verified: true }, { email: 'victim@example.org' }),
+    ).not.toHaveProperty('email')
+    expect(await identity({ preferred_username: 'a' }, asked)).toMatchObject({ email: 'mallory@example.org' })
+  })
+
+  it.each(['a@straße.example', 'a@éxample.org'.normalize('NFD'), 'ſ@example.org'])(
+    'takes no address that is kept as another one: %s',
+    async (email) => {
+      expect(await identity({ email, email_verified: true })).not.toHaveProperty('email')
+    },
+  )
+
   it('makes nothing of claims that are no texts', async () => {
     const claims = { preferred_username: ['a'], name: { a: 1 }, email: 5, email_verified: true }
     expect(await identity(claims)).toEqual({ subject: 's', suggestion: '' })
