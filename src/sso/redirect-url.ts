@@ -16,6 +16,8 @@ const forbidden = new Set(
 export function parseRedirectUrl(text: string): URL | undefined {
   const url = text.length > longest ? null : URL.parse(text)
   if (!url || forbidden.has(url.protocol)) return undefined
+  // URLs may have these in a host, where a Content-Security-Policy would read them its own way.
+  if (/[;,*'"]/.test(url.host)) return undefined
   // Only to mislead those who are asked whether they know the site.
   return url.username === '' && url.password === '' ? url : undefined
 }
