@@ -149,7 +149,7 @@ async function checkBinding(c: AppContext, session: InteractiveAuthSession, bind
   if (session.bodyHash === binding.bodyHash) return
   // Many clients ask for the flows with an empty registration and fill it in later: free until a stage is completed.
   if (session.userId !== null || session.completed.length > 0) throw changed()
-  await rebindInteractiveAuth(c.env, session.id, binding.bodyHash)
+  if (!(await rebindInteractiveAuth(c.env, session.id, binding.bodyHash))) throw changed()
 }
 
 function changed(): MatrixError {

@@ -1,7 +1,7 @@
 // Sessions of user-interactive authentication in D1.
 // Specification: client-server API, "User-Interactive Authentication API".
 
-import { eq, lt, sql } from 'drizzle-orm'
+import { and, eq, isNull, lt, sql } from 'drizzle-orm'
 import type { Env } from '../env.ts'
 import type { UserId } from '../matrix/event.ts'
 import type { JsonObject } from '../matrix/json.ts'
@@ -77,9 +77,14 @@ export async function keepInteractiveAuth(env: Env, session: InteractiveAuthSess
     .where(eq(table.sessionId, id))
 }
 
-/** Binds a session without completed stages to another body. */
-export async function rebindInteractiveAuth(env: Env, id: string, bodyHash: string): Promise<void> {
-  await database(env).update(table).set({ bodyHash }).where(eq(table.sessionId, id))
+/** Binds a session to another body. Answers false where a stage was completed meanwhile: it stays bound then. */
+export async function rebindInteractiveAuth(env: Env, id: string, bodyHash: string): Promise<boolean> {
+  const result = await database(env)
+    .update(table)
+    .set({ bodyHash })
+    .where(and(eq(table.sessionId, id), eq(table.completed, '[]'), isNull(table.userId)))
+    .run()
+  return result.meta.changes > 0
 }
 
 /** Uses a session up. Answers false if another request did before. */
