@@ -3,6 +3,7 @@
 // Contact Information".
 
 import * as v from 'valibot'
+import { config } from '../config.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { jsonBody } from '../http/json-body.ts'
@@ -47,6 +48,10 @@ function noPhoneNumbers(): never {
 async function requestToken(c: AppContext, purpose: Validation['purpose']): Promise<Response> {
   const { baseUrl } = requireMail(c.env)
   await rateLimitByAddress(c, purpose === 'register' ? c.env.REGISTER_LIMIT : c.env.LOGIN_LIMIT)
+  // Nothing would come of it: neither accounts with passwords are made, nor passwords changed.
+  if (purpose !== 'add' && !config(c.env).passwordLogin) {
+    throw new MatrixError('M_THREEPID_DENIED', 403, 'Passwords are no login here')
+  }
   // Open to those who are not signed in, but a token that is there must be valid.
   const session = purpose === 'add' ? await optionalFullSession(c) : undefined
   const body = await jsonBody(c, emailBody)
