@@ -7,6 +7,7 @@ import type { App, AppContext } from '../http/app-type.ts'
 import type { UserId } from '../matrix/event.ts'
 import {
   expectedAnswer,
+  keepAnswer,
   ownAttempt,
   pageUrl,
   providerOf,
@@ -21,7 +22,7 @@ import { orRefusalPage, SsoRefusal } from '../sso/refusal.ts'
 import type { SsoProvider, SsoSettings } from '../sso/sso-settings.ts'
 import { findInteractiveAuth } from '../storage/interactive-auth-sessions.ts'
 import { tokenHash } from '../storage/secret-token.ts'
-import { answerSsoAttempt, keepSsoIdentity, type SsoAttempt } from '../storage/sso-attempts.ts'
+import { answerSsoAttempt, type SsoAttempt } from '../storage/sso-attempts.ts'
 import { linkedUser } from '../storage/sso-links.ts'
 import { createAccount, freeUserId } from './create-account.ts'
 import { goOn } from './sso-confirm.ts'
@@ -29,13 +30,16 @@ import { goOn } from './sso-confirm.ts'
 /** GET of the callback. */
 export function ssoCallbackRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#handling-the-callback-from-the-authentication-server
-  app.get(`${ssoPath}/callback`, (c) => orRefusalPage(c, () => callback(c)))
+  app.get(`${ssoPath}/callback/:provider`, (c) =>
+    orRefusalPage(c, () => callback(c, c.req.param('provider'))),
+  )
 }
 
-async function callback(c: AppContext): Promise<Response> {
+async function callback(c: AppContext, sentTo: string): Promise<Response> {
   const sso = requireSso(c.env)
   const query = new URL(c.req.url).searchParams
   const attempt = await ownAttempt(c, sso, tokenHash(query.get('state') ?? ''))
+  if (sentTo !== attempt.provider) throw new SsoRefusal('invalid-answer', `${attempt.provider}: of another`)
   // An answer counts once.
   if (!(await answerSsoAttempt(c.env, attempt.id))) throw new SsoRefusal('answered-before', attempt.provider)
   const provider = providerOf(sso, attempt.provider)
@@ -73,7 +77,7 @@ async function signIn(
   userId: UserId,
 ): Promise<Response> {
   await refuseEnded(c.env, userId)
-  await keepSsoIdentity(c.env, attempt.id, { userId })
+  await keepAnswer(c, sso, attempt, { userId })
   return await goOn(c, sso, { ...attempt, userId }, 302)
 }
 
@@ -91,7 +95,7 @@ async function welcome(
   if (!provider.register) throw new SsoRefusal('no-account', provider.id)
   const created = await createdAtOnce(c, attempt, provider, identity)
   if (created !== undefined) return await signIn(c, sso, attempt, created)
-  await keepSsoIdentity(c.env, attempt.id, { identity: JSON.stringify(identity) })
+  await keepAnswer(c, sso, attempt, { identity: JSON.stringify(identity) })
   return redirectOnce(c, pageUrl(sso, 'account', attempt.id), 302)
 }
 

@@ -7,7 +7,13 @@ import { config } from '../config.ts'
 import type { Env } from '../env.ts'
 import type { AppContext } from '../http/app-type.ts'
 import { newSecretToken, tokenHash } from '../storage/secret-token.ts'
-import { findSsoAttempt, insertSsoAttempt, type SsoAttempt } from '../storage/sso-attempts.ts'
+import {
+  findSsoAttempt,
+  insertSsoAttempt,
+  keepSsoIdentity,
+  type SsoAttempt,
+  type SsoIdentity,
+} from '../storage/sso-attempts.ts'
 import { authorizationUrl, type Expected } from './openid-client.ts'
 import { SsoRefusal } from './refusal.ts'
 import type { SsoProvider, SsoSettings } from './sso-settings.ts'
@@ -52,7 +58,7 @@ export async function startAttempt(
   const action = 'action' in purpose ? purpose.action : undefined
   const location = await authorizationUrl(
     provider,
-    { nonce, codeVerifier, redirectUri: callbackUrl(sso) },
+    { nonce, codeVerifier, redirectUri: callbackUrl(sso, provider.id) },
     { state, prompt: action === 'register' ? 'create' : undefined },
   )
   const id = tokenHash(state)
@@ -84,9 +90,24 @@ export function forgetAttempt(c: AppContext, sso: SsoSettings, id: string): void
   setAttemptCookie(c, sso, id, '', 0)
 }
 
+/**
+ * Keeps what the provider has said of an attempt. Its browser gets another cookie: whoever had planted the first one there, as
+ * sites beside this one may, does not come to what has become of it.
+ */
+export async function keepAnswer(
+  c: AppContext,
+  sso: SsoSettings,
+  { id }: SsoAttempt,
+  identity: SsoIdentity,
+): Promise<void> {
+  const browser = newSecretToken()
+  await keepSsoIdentity(c.env, id, identity, tokenHash(browser))
+  setAttemptCookie(c, sso, id, browser, cookieLifetimeS)
+}
+
 /** What the answer to an attempt is checked against. */
-export function expectedAnswer(sso: SsoSettings, { nonce, codeVerifier }: SsoAttempt): Expected {
-  return { nonce, codeVerifier, redirectUri: callbackUrl(sso) }
+export function expectedAnswer(sso: SsoSettings, { nonce, codeVerifier, provider }: SsoAttempt): Expected {
+  return { nonce, codeVerifier, redirectUri: callbackUrl(sso, provider) }
 }
 
 /** The address of one of the pages of an attempt. */
@@ -101,23 +122,30 @@ export function redirectOnce(c: AppContext, location: string, status: 302 | 303)
   return c.redirect(location, status)
 }
 
-function callbackUrl({ baseUrl }: SsoSettings): string {
-  return `${baseUrl}${ssoPath}/callback`
+// RFC 9700, "Mix-Up Defense via Distinct Redirect URIs": what one provider sends back is never taken for another's.
+function callbackUrl({ baseUrl }: SsoSettings, provider: string): string {
+  return `${baseUrl}${ssoPath}/callback/${provider}`
 }
 
-// Each attempt has its own: several can be on their way in several tabs.
-function cookieName({ baseUrl }: SsoSettings, id: string): string {
-  return `${baseUrl.startsWith('https:') ? '__Secure-' : ''}hearth_sso_${id.slice(0, 16)}`
+// Each attempt has its own: several can be on their way in several tabs. No other site can set one with the prefix, not even a
+// neighbour below the same domain (RFC 6265bis, "The __Host- Prefix").
+function cookieName(sso: SsoSettings, id: string): string {
+  return `${isSecure(sso) ? '__Host-' : ''}hearth_sso_${id.slice(0, 16)}`
+}
+
+function isSecure({ baseUrl }: SsoSettings): boolean {
+  return baseUrl.startsWith('https:')
 }
 
 function setAttemptCookie(c: AppContext, sso: SsoSettings, id: string, value: string, maxAge: number): void {
-  const { protocol, pathname } = new URL(sso.baseUrl)
+  const { pathname } = new URL(sso.baseUrl)
   setCookie(c, cookieName(sso, id), value, {
-    path: `${pathname.replace(/\/+$/, '')}${ssoPath}`,
+    // The prefix wants the root.
+    path: isSecure(sso) ? '/' : `${pathname.replace(/\/+$/, '')}${ssoPath}`,
     httpOnly: true,
     // Strict would keep it back when the provider sends the browser here. With Lax no other site's form brings it along.
     sameSite: 'Lax',
-    secure: protocol === 'https:',
+    secure: isSecure(sso),
     maxAge,
   })
 }

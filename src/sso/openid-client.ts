@@ -91,8 +91,9 @@ export async function identify(
     })
     await oauth.validateApplicationLevelSignature(as, response, requestOptions(provider))
     const claims = oauth.getValidatedIdTokenClaims(tokens)
-    // OpenID Connect Core, "ID Token": at most 255 characters.
-    if (!claims || claims.sub.length > 255) throw new Error('its ID token has no subject')
+    // OpenID Connect Core, "ID Token": at most 255 ASCII characters. What is no Unicode would be stored as something else.
+    if (!claims || claims.sub.length > 255 || !claims.sub.isWellFormed())
+      throw new Error('its ID token has no subject')
     return {
       subject: claims.sub,
       claims: claims as unknown as JsonObject,

@@ -45,15 +45,22 @@ export async function answerSsoAttempt(env: Env, id: string): Promise<boolean> {
   return result.meta.changes > 0
 }
 
-/** Keeps who an attempt has turned out to be, and gives them time for what is still to be asked. */
+/** Who an attempt has turned out to be: an account, or what one is made of, as JSON. */
+export type SsoIdentity = { readonly userId: UserId } | { readonly identity: string }
+
+/**
+ * Keeps who an attempt has turned out to be, and gives them time for what is still to be asked. `browser`: the hash of another
+ * cookie than it had.
+ */
 export async function keepSsoIdentity(
   env: Env,
   id: string,
-  identity: { readonly userId: UserId } | { readonly identity: string },
+  identity: SsoIdentity,
+  browser?: string,
 ): Promise<void> {
   await database(env)
     .update(table)
-    .set({ ...identity, expiresAt: Date.now() + lifetimeMs })
+    .set({ ...identity, ...(browser === undefined ? {} : { browser }), expiresAt: Date.now() + lifetimeMs })
     .where(eq(table.id, id))
 }
 

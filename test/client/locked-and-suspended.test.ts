@@ -38,7 +38,7 @@ const withoutSession: ReadonlySet<string> = new Set([
   'POST client/unstable/org.matrix.msc4140/delayed_events/:delayId',
   'GET client/unstable/hearth/sso/account',
   'POST client/unstable/hearth/sso/account',
-  'GET client/unstable/hearth/sso/callback',
+  'GET client/unstable/hearth/sso/callback/:provider',
   'GET client/unstable/hearth/sso/confirm',
   'POST client/unstable/hearth/sso/confirm',
   'GET client/v3/login/sso/redirect',

@@ -130,7 +130,7 @@ describe('the redirect', () => {
       tenant: '1',
       client_id: clientId,
       response_type: 'code',
-      redirect_uri: `${server.url}${sso}/callback`,
+      redirect_uri: `${server.url}${sso}/callback/fake`,
       scope: 'openid profile email',
       state: expect.stringMatching(/^[\w-]{43}$/),
       nonce: expect.stringMatching(/^[\w-]{43}$/),
@@ -433,6 +433,10 @@ describe('the answer of a provider', () => {
     expect(await refused('sub1')).toBe(502)
     fake.idToken = (claims) => ({ ...claims, sub: 'x'.repeat(256) })
     expect(await refused('sub2')).toBe(502)
+    // It would be kept as the same as that of others.
+    fake.idToken = honest.idToken
+    const shown = await visitor().signIn(fake, person('sub3', { sub: 'a\ud800' }), known)
+    expect([shown.status, shown.location]).toEqual([502, null])
   })
 
   it('must not have expired, but clocks may differ a little', async () => {

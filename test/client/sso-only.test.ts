@@ -150,12 +150,14 @@ it('a server that is reached by https has its cookies sent by https alone', asyn
     redirect: 'manual',
   })
   const [cookie = ''] = answer.headers.getSetCookie()
-  expect(cookie).toMatch(/^__Secure-hearth_sso_/)
+  // Nobody else can set one of that name, not even a neighbour below the same domain.
+  expect(cookie).toMatch(/^__Host-hearth_sso_/)
+  expect(cookie).not.toContain('Domain')
   expect(cookie).toContain('Secure;')
-  expect(cookie).toContain('Path=/base/_matrix/client/unstable/hearth/sso;')
+  expect(cookie).toContain('Path=/;')
   const query = new URL(answer.headers.get('Location') ?? '').searchParams
   expect(query.get('redirect_uri')).toBe(
-    'https://matrix.example.org/base/_matrix/client/unstable/hearth/sso/callback',
+    'https://matrix.example.org/base/_matrix/client/unstable/hearth/sso/callback/fake',
   )
   await secure.stop()
 })
