@@ -1,6 +1,9 @@
 // Chromium with a fresh profile, as the tests of pages want it: nothing but the server under test and what a test makes
 // up is reached, and whatever a page's Content-Security-Policy refuses is noted.
 
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import {
   type Browser,
@@ -19,6 +22,8 @@ const flags = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  // No name is looked up, whatever a redirect or a link leads to.
+  '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
 ]
 
 /** Starts the browser that scripts/browser.sh found. */
@@ -33,6 +38,23 @@ export interface Reader {
   readonly faults: string[]
   /** Answers what is below a URL elsewhere. */
   readonly elsewhere: (url: string, contentType: string, body: string) => Promise<void>
+  /** Lets what is below a URL on 127.0.0.1 be reached. */
+  readonly reach: (url: string) => Promise<void>
+}
+
+/** A web client on 127.0.0.1 with one page. It listens, since what a redirect leads to cannot be made up in the browser. */
+export async function startWebClient(page: string) {
+  const server = createServer((_, response) => {
+    response.writeHead(200, { 'Content-Type': 'text/html' }).end(page)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    stop: () => {
+      server.closeAllConnections()
+      server.close()
+    },
+  }
 }
 
 /** Somebody with a browser of their own, in front of an empty page. */
@@ -57,7 +79,10 @@ export async function newReader(
   const elsewhere = async (url: string, contentType: string, body: string) => {
     await context.route(`${url}**`, (route) => route.fulfill({ contentType, body }))
   }
-  return { context, page: await context.newPage(), faults, elsewhere }
+  const reach = async (url: string) => {
+    await context.route(`${url}**`, (route) => route.continue())
+  }
+  return { context, page: await context.newPage(), faults, elsewhere, reach }
 }
 
 /** Waits until the page has put the cursor into a field. */

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import { linkIn, mailbox, mailVars } from '../support/mailbox.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { textOf } from '../support/text-of.ts'
-import { newReader, picture, type Reader, startBrowser } from './browser.ts'
+import { newReader, picture, type Reader, startBrowser, startWebClient } from './browser.ts'
 
 const api = '/_matrix/client/v3'
 const box = mailbox()
@@ -77,18 +77,20 @@ it('says what is wrong with an address', async () => {
 })
 
 it('sends who has confirmed on to where the client wants them', async () => {
-  const { page, elsewhere } = reader
-  await elsewhere('https://client.test/', 'text/html', '<title>Client</title><h1>Welcome back</h1>')
+  const { page, reach } = reader
+  const client = await startWebClient('<title>Client</title><h1>Welcome back</h1>')
+  await reach(client.url)
   const request = { client_secret: 'secret', email: 'carol@example.org', send_attempt: 1 }
   const path = `${api}/register/email/requestToken`
-  await server.request('POST', path, { body: { ...request, next_link: 'https://client.test/next' } })
+  await server.request('POST', path, { body: { ...request, next_link: `${client.url}next` } })
   const [mail] = await box.mailsTo('carol@example.org')
   if (!mail) throw new Error('no mail')
   await page.goto(linkIn(mail))
-  expect(await page.getByText('client.test').isVisible()).toBe(true)
+  expect(await page.getByText(new URL(client.url).host).isVisible()).toBe(true)
   await page.getByRole('button', { name: 'Confirm' }).click()
   await page.getByRole('heading', { name: 'Welcome back' }).waitFor()
-  expect(page.url()).toBe('https://client.test/next')
+  expect(page.url()).toBe(`${client.url}next`)
+  client.stop()
 })
 
 it('shows that a link is no longer valid', async () => {

@@ -1,9 +1,6 @@
 // Single sign-on as users go through it: from the application to the provider, and back.
 // Specification: client-server API, "SSO client login/authentication".
 
-import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { Browser } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import {
@@ -15,24 +12,23 @@ import {
 import { freePort } from '../support/launcher.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { textOf } from '../support/text-of.ts'
-import { focused, newReader, picture, type Reader, startBrowser } from './browser.ts'
+import { focused, newReader, picture, type Reader, startBrowser, startWebClient } from './browser.ts'
 
 const api = '/_matrix/client/v3'
 
 let server: TestServer
 let fake: FakeProvider
-// Listens: what a redirect leads to cannot be made up in the browser.
-let clientServer: Server
+let webClient: Awaited<ReturnType<typeof startWebClient>>
 let client: string
 let browser: Browser
 let reader: Reader
 beforeAll(async () => {
-  ;[fake, browser] = await Promise.all([startFakeProvider(), startBrowser()])
-  clientServer = createServer((_, response) => {
-    response.writeHead(200, { 'Content-Type': 'text/html' }).end('<title>Client</title><h1>Welcome</h1>')
-  })
-  await once(clientServer.listen(0, '127.0.0.1'), 'listening')
-  client = `http://127.0.0.1:${(clientServer.address() as AddressInfo).port}/`
+  ;[fake, browser, webClient] = await Promise.all([
+    startFakeProvider(),
+    startBrowser(),
+    startWebClient('<title>Client</title><h1>Welcome</h1>'),
+  ])
+  client = webClient.url
   const port = await freePort()
   const of = (id: string, name: string) => ({
     id,
@@ -59,8 +55,7 @@ afterAll(async () => {
   await browser.close()
   await server.stop()
   await fake.stop()
-  clientServer.closeAllConnections()
-  clientServer.close()
+  webClient.stop()
 })
 beforeEach(async () => {
   reader = await readerOfAll()
@@ -73,8 +68,7 @@ afterEach(async () => {
 /** Somebody whose browser reaches provider and client as well. */
 async function readerOfAll(options?: Parameters<typeof newReader>[2]): Promise<Reader> {
   const all = await newReader(browser, server, options)
-  for (const url of [`${fake.issuer}/**`, `${client}**`])
-    await all.context.route(url, (route) => route.continue())
+  for (const url of [`${fake.issuer}/`, client]) await all.reach(url)
   return all
 }
 
