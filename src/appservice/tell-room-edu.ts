@@ -3,15 +3,25 @@
 
 import { appserviceSenderStub, type Env } from '../env.ts'
 import { errorMessage, log } from '../log.ts'
+import type { RoomId } from '../matrix/event.ts'
 import { ephemeralListeners } from './listeners.ts'
 import type { Appservice } from './registration.ts'
 import type { ReceiptEdu, TypingEdu } from './sender/edus.ts'
 
-// How long it may take until one that is interested in a room now is told.
+// How long it may take until one that is interested in a room now is told, unless `interestMayCome` says so before.
 const uninterestedMs = 10_000
 const rememberedRooms = 10_000
 /** Application services and rooms → until when they need not be asked again, in milliseconds. */
 const uninterested = new Map<string, number>()
+
+/** Notes that some may be interested in a room now that were not before. */
+export function interestMayCome(env: Env, roomId: RoomId): void {
+  for (const { id } of ephemeralListeners(env)) uninterested.delete(keyOf(id, roomId))
+}
+
+function keyOf(id: string, roomId: RoomId): string {
+  return `${id} ${roomId}`
+}
 
 /** Tells all that want to know. Never rejects: what is lost is worth nothing in a minute. */
 export async function tellRoomEdu(env: Env, edu: TypingEdu | ReceiptEdu): Promise<void> {
@@ -19,7 +29,7 @@ export async function tellRoomEdu(env: Env, edu: TypingEdu | ReceiptEdu): Promis
 }
 
 async function tellOne(env: Env, { id }: Appservice, edu: TypingEdu | ReceiptEdu): Promise<void> {
-  const key = `${id} ${edu.roomId}`
+  const key = keyOf(id, edu.roomId)
   if ((uninterested.get(key) ?? 0) > Date.now()) return
   try {
     const isInterested = await appserviceSenderStub(env, id).tellRoomEdu(edu)

@@ -133,7 +133,7 @@ import { planSync } from './sync.ts'
 import { seenToDevice, type SyncRequest, syncRequestHeader } from './sync-request.ts'
 import { type FoundOther, type OthersSearch, searchOthers } from './search-others.ts'
 import { setTyping, type TypingRequest } from './set-typing.ts'
-import { tellAppservicesElsewhere } from './tell-appservices.ts'
+import { noteInterest, tellAppservicesElsewhere } from './tell-appservices.ts'
 import {
   eraseThreadSubscriptions,
   subscribeToThread,
@@ -174,6 +174,7 @@ export class Hub extends DurableObject<Env> {
     const senders = news.events.flatMap(({ transaction, sender }) => (transaction ? [sender] : []))
     const active = senders.flatMap((sender) => userActive(this.#hub, sender))
     await queueRoomNews(this.#hub, news)
+    noteInterest(this.#hub, news)
     if (news.federated !== undefined) rememberFederated(this.#hub, news.roomId, news.federated)
     wakeFor(this.#hub, active)
   }

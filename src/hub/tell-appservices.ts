@@ -5,10 +5,11 @@
 import { looksAfterUser } from '../appservice/namespaces.ts'
 import type { Appservice } from '../appservice/registration.ts'
 import type { PresenceEdu } from '../appservice/sender/edus.ts'
-import { tellRoomEdu } from '../appservice/tell-room-edu.ts'
+import { interestMayCome, tellRoomEdu } from '../appservice/tell-room-edu.ts'
 import { appserviceSenderStub } from '../env.ts'
 import { errorMessage, log } from '../log.ts'
 import type { RoomId, UserId } from '../matrix/event.ts'
+import { parseUserId } from '../matrix/identifiers.ts'
 import { objectProperty } from '../matrix/json.ts'
 import type { HubContext } from './context.ts'
 import { userIdOf } from './interned.ts'
@@ -17,6 +18,7 @@ import { roomsOfOther, sharersWithOther } from './other-members.ts'
 import { contentOfTold, type OtherPresence } from './others-presence.ts'
 import { presenceContent } from './presence.ts'
 import { isNews, memberEvent, type RemoteMembership } from './remote-invite.ts'
+import type { RoomNews } from './room-news.ts'
 import type { ReceiptRequest } from './set-receipt.ts'
 import type { TypingRequest } from './set-typing.ts'
 
@@ -36,6 +38,20 @@ export function tellAppservicesReceipt({ env, waitUntil }: HubContext, request: 
   const { roomId, userId, type: receipt, eventId, ts, threadId } = request
   const thread = threadId === undefined ? {} : { threadId }
   waitUntil(tellRoomEdu(env, { type: 'm.receipt', roomId, userId, receipt, eventId, ts, ...thread }))
+}
+
+/** Notes by what a room tells that an application service may be interested in it from now on. */
+export function noteInterest(hub: HubContext, { roomId, events }: RoomNews): void {
+  if (hub.appservices.length === 0) return
+  const come = events.flatMap(({ memberships, others = [] }) => [
+    ...memberships.filter(({ next }) => next === 'join').map(({ userId }) => userId),
+    ...others.filter(({ joined }) => joined).map(({ userId }) => userId),
+  ])
+  const isOne = (text: string) => {
+    const userId = parseUserId(text)
+    return userId && hub.appservices.some((appservice) => looksAfterUser(hub.env, appservice, userId))
+  }
+  if (come.some(isOne)) interestMayCome(hub.env, roomId)
 }
 
 /** Who a user is shown to be now, and those of this shard who see it. */

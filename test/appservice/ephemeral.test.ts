@@ -111,6 +111,21 @@ describe('MSC2409: an application service that has asked for it is told', () => 
     expect(edus('m.receipt')).toHaveLength(locals.length + 2)
   })
 
+  it('that of a room that its users have come to just now, where there was nothing for it before', async () => {
+    for (const user of locals) {
+      const fresh = await user.createRoom({ preset: 'public_chat' })
+      await types(user, true, fresh)
+      await ann.join(fresh)
+      const eventId = await ann.send(fresh, { body: 'here I am' })
+      await user.done('POST', inRoom(fresh, `receipt/m.read/${encodeURIComponent(eventId)}`), {})
+      await comes({
+        type: 'm.receipt',
+        room_id: fresh,
+        content: { [eventId]: { 'm.read': { [user.userId]: {} } } },
+      })
+    }
+  })
+
   it('of private receipts those of its users alone', async () => {
     const eventId = await (locals[0] ?? ann).send(roomId, { body: 'private' })
     for (const user of [...locals, ann]) await reads(user, eventId, 'm.read.private')

@@ -19,7 +19,8 @@ export async function isInterested(sender: Sender, roomId: RoomId): Promise<bool
   const asking = sender.asking.get(roomId)
   if (asking) return await asking
   const known = sender.interests.get(roomId)
-  if (known && known.until > sender.deps.now()) return known.interested
+  // A no is asked about again: somebody may have come of whom the room has not told yet.
+  if (known?.interested && known.until > sender.deps.now()) return true
   const asked = ask(sender, roomId).finally(() => sender.asking.delete(roomId))
   sender.asking.set(roomId, asked)
   return await asked
