@@ -90,6 +90,20 @@ test('nobody registers as an application service without being one', async () =>
   expect(answer.body).not.toHaveProperty('access_token')
 })
 
+// Whoever begins it chooses the new password, and needs but somebody who confirms.
+test('the page for a password warns of requests that nobody is signed in for', async () => {
+  const { token } = await server.register('warned')
+  const body = { new_password: 'of mallory' }
+  const page = async (options: { token?: string }) => {
+    const asked = await server.request('POST', `${api}/account/password`, { ...options, body })
+    const session = textOf(asked.body, 'session')
+    const shown = await server.fetch(`${api}/auth/m.login.password/fallback/web?session=${session}`)
+    return await shown.text()
+  }
+  expect(await page({})).toContain('If you were sent a link to this page')
+  expect(await page({ token })).not.toContain('If you were sent a link to this page')
+})
+
 describe('a token after it has ended', () => {
   const loggedIn = async (localpart: string) => {
     const identifier = { type: 'm.id.user', user: localpart }

@@ -20,6 +20,7 @@ export const passwordStage: AuthStage = {
         Your application asks to <b>${purposeOf(session)}</b>. If it was not you who wanted that, close this
         page.
       </p>
+      ${session.userId === null ? strangersRequest : ''}
       ${session.userId === null ? userField : html`<p>Account: <b>${session.userId}</b></p>`}
       <label>
         Password
@@ -28,6 +29,12 @@ export const passwordStage: AuthStage = {
     `,
   },
 }
+
+// Anybody can begin such a request, with a password of their choice in it, and send somebody else the link to its page.
+const strangersRequest = html`<p>
+  Nobody is signed in where this was asked for. If you were sent a link to this page, close it: whoever sent
+  it would get your account.
+</p>`
 
 const userField = html`<label>
   User name
