@@ -12,6 +12,7 @@ import { textOf } from '../support/text-of.ts'
 let bridge: TestAppservice
 let logger: TestAppservice
 let mute: TestAppservice
+let archive: TestAppservice
 let server: TestServer
 let alice: Account
 let bob: Account
@@ -22,6 +23,7 @@ beforeAll(async () => {
   bridge = await startAppservice('bridge')
   logger = await startAppservice('logger')
   mute = await startAppservice('mute')
+  archive = await startAppservice('archive')
   server = await startServer({
     vars: {
       ...bridge.vars({ namespaces: { users: [{ exclusive: false, regex: '@bridge_.*' }] } }),
@@ -33,6 +35,7 @@ beforeAll(async () => {
           ],
         },
       }),
+      ...archive.vars({ namespaces: { rooms: [{ exclusive: false, regex: '!' }] } }),
       // One that asks and is never told.
       ...mute.vars({ url: null, namespaces: { users: [{ exclusive: false, regex: '@.*' }] } }),
       DEFAULT_ROOM_VERSION: '12',
@@ -45,7 +48,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await server.stop()
-  for (const one of [bridge, logger, mute]) await one.stop()
+  for (const one of [bridge, logger, mute, archive]) await one.stop()
 })
 
 async function call(method: string, { token }: Account, path: string, body?: JsonValue): Promise<JsonObject> {
@@ -190,6 +193,17 @@ describe('an application service is sent what happens', () => {
     const [create] = logger.events().filter((event) => event['room_id'] === roomId)
     // In the newest rooms the create event itself carries no room id: here it does.
     expect(create).toMatchObject({ type: 'm.room.create', room_id: roomId, sender: alice.userId })
+  })
+
+  it('in rooms whose ids are in its namespace, whoever is there', async () => {
+    const roomId = await makeRoom(alice, { name: 'Nobody of theirs' })
+    const said = await say(alice, roomId)
+    const redacted = await call('PUT', alice, `/rooms/${roomId}/redact/${said}/r`, { reason: 'typo' })
+    await has(archive, textOf(redacted, 'event_id'))
+    const got = archive.events().filter((event) => event['room_id'] === roomId)
+    expect(got[0]).toMatchObject({ type: 'm.room.create' })
+    // Also at the top, where it was before room version 11.
+    expect(got.at(-1)).toMatchObject({ type: 'm.room.redaction', redacts: said, content: { redacts: said } })
   })
 
   it('not in rooms that merely claim an alias of this server', async () => {
