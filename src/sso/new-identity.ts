@@ -30,7 +30,10 @@ export async function newIdentity(provider: SsoProvider, identified: Identified)
   // What is signed counts for more.
   const userInfo = isMissing ? await identified.userInfo() : {}
   const claims = { ...userInfo, ...identified.claims }
-  const localpart = textClaim(claims, localpartClaim)
+  const name = textClaim(claims, localpartClaim)
+  // With spaces around it, it may be the name of somebody else there.
+  const localpart =
+    localpartClaim !== undefined && property(claims, localpartClaim) === name ? name : undefined
   const displayName = shortened(textClaim(claims, displayNameClaim) ?? '')
   // Whoever says an address must be the one that has verified it.
   const isSigned = emailClaim !== undefined && property(identified.claims, emailClaim) !== undefined
@@ -38,7 +41,7 @@ export async function newIdentity(provider: SsoProvider, identified: Identified)
   return {
     subject: identified.subject,
     ...(localpart === undefined ? {} : { localpart: asciiLowerCase(localpart) }),
-    suggestion: suggestedLocalpart(localpart ?? email ?? displayName),
+    suggestion: suggestedLocalpart(name ?? email ?? displayName),
     ...(displayName === '' ? {} : { displayName }),
     ...(email === undefined ? {} : { email }),
   }

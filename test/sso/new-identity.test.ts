@@ -85,6 +85,10 @@ describe('newIdentity', () => {
     },
   )
 
+  it.each([' alice', 'alice\u00a0', 'alice\n'])('takes no user name for another one: %j', async (name) => {
+    expect(await identity({ preferred_username: name })).toEqual({ subject: 's', suggestion: 'alice' })
+  })
+
   it('makes nothing of claims that are no texts', async () => {
     const claims = { preferred_username: ['a'], name: { a: 1 }, email: 5, email_verified: true }
     expect(await identity(claims)).toEqual({ subject: 's', suggestion: '' })
