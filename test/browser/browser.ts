@@ -60,7 +60,7 @@ export async function startWebClient(page: string) {
 /** Somebody with a browser of their own, in front of an empty page. */
 export async function newReader(
   browser: Browser,
-  server: TestServer,
+  server: Pick<TestServer, 'url'>,
   options: BrowserContextOptions = {},
 ): Promise<Reader> {
   const context = await browser.newContext({ baseURL: server.url, ...options })
