@@ -11,6 +11,8 @@ export interface IrcUser {
   readonly say: (target: string, text: string) => void
   /** Waits until somebody has said something to a channel or to this user. Answers with their nick. */
   readonly heard: (text: string) => Promise<string>
+  /** Whether somebody is in the channel, of whom this user has seen that they came. */
+  readonly isHere: (other: string) => boolean
   /** How often it was said. */
   readonly timesHeard: (text: string) => number
   readonly close: () => void
@@ -49,6 +51,9 @@ export async function ircUser(port: number, nick: string): Promise<IrcUser> {
     },
     say: (target, text) => send(`PRIVMSG ${target} :${text}`),
     heard: async (text) => (await seen(`"${text}"`, isSaid(text))).from,
+    isHere: (other) =>
+      messages.findLast(({ from, command }) => from === other && /^(?:JOIN|PART|QUIT)$/.test(command))
+        ?.command === 'JOIN',
     timesHeard: (text) => messages.filter(isSaid(text)).length,
     close: () => void socket.destroy(),
   }

@@ -165,7 +165,8 @@ chapter('what is said while the bridge is gone reaches it when it is back, once'
 chapter('a server that was killed goes on with both', async () => {
   await server.kill()
   await server.restart()
-  await until('the connection to IRC once more', () => memberOf(room, puppet) === 'join')
+  // It was started again just before, and is in the channel only once it knows what the IRC server is able to do.
+  await until('the bridge to be in the channel once more', () => bob.isHere('alice'))
   await alice.client.sendTextMessage(room, 'the server is back')
   assert.equal(await bob.heard('the server is back'), 'alice')
   assert.equal(bob.timesHeard('the server is back'), 1)
