@@ -131,16 +131,22 @@ export const slips: readonly Slip[] = [
     reason:
       'The description lets the server present a page to choose from where there are several identity providers.',
   },
-  ...['400', '403', '404', '429', '502'].flatMap((status) =>
-    ['status', 'content type'].map((rule) => ({
-      operations: [`GET ${client}/login/sso/redirect`, `GET ${client}/login/sso/redirect/{idpId}`],
-      part: `answer ${status}`,
-      pointer: '',
-      rule,
-      reason:
-        'People see what these answer, in their browsers: a page, as the description of status 404 wants it.',
-    })),
-  ),
+  {
+    operations: [`GET ${client}/login/sso/redirect`, `GET ${client}/login/sso/redirect/{idpId}`],
+    part: 'answer 502',
+    pointer: '',
+    rule: 'status',
+    reason:
+      'The identity provider, which has to be asked, cannot be reached: no document says what is answered.',
+  },
+  ...['400', '404', '502'].map((status) => ({
+    operations: [`GET ${client}/login/sso/redirect`, `GET ${client}/login/sso/redirect/{idpId}`],
+    part: `answer ${status}`,
+    pointer: '',
+    rule: 'content type',
+    reason:
+      'People see what these answer, in their browsers: a page, as the description of status 404 wants it.',
+  })),
   {
     operations: [`POST ${client}/rooms/{roomId}/invite`],
     part: 'request body',
