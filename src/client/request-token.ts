@@ -80,6 +80,8 @@ function checkedNextLink(text: string): string {
   const url = text.length > longestNextLink ? null : URL.parse(text)
   if (url?.protocol !== 'https:' && url?.protocol !== 'http:') throw invalid('next_link', 'not an https URL')
   if (url.username !== '' || url.password !== '') throw invalid('next_link', 'has a password in it')
+  // URLs may have these in a host, where the policy of the page with the link to it would read them its own way.
+  if (/[;,*'"]/.test(url.host)) throw invalid('next_link', 'not an https URL')
   return url.href
 }
 

@@ -153,6 +153,12 @@ describe('a request for a token', () => {
     ['a document to go on to', { next_link: 'data:text/html,<script>' }, 'M_INVALID_PARAM', /next_link/],
     ['a path to go on to', { next_link: '/elsewhere' }, 'M_INVALID_PARAM', /next_link/],
     ['a page with a password', { next_link: 'https://a:b@example.org' }, 'M_INVALID_PARAM', /next_link/],
+    [
+      'a host that is a directive',
+      { next_link: 'https://example.org;sandbox/' },
+      'M_INVALID_PARAM',
+      /next_link/,
+    ],
   ])('is refused with %s', async (_, fields, errcode, message) => {
     const answer = await requestToken(fields)
     expect(answer).toMatchObject({
