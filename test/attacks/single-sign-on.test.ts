@@ -1,6 +1,7 @@
 // Attack: getting at somebody else's account on the way through an identity provider. RFC 9700, "Attacks and Mitigations".
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { JsonObject } from '../../src/matrix/json.ts'
 import {
   type Claims,
   clientId,
@@ -118,6 +119,41 @@ describe('who has planted the cookie of their own attempt in the browser of some
     expect(stolen.status).toBe(403)
     expect((await server.request('DELETE', path, { token, body: { auth } })).status).toBe(401)
   })
+})
+
+it('an answer that comes twice at once counts once', async () => {
+  const greta = visitor()
+  const answer = fake.signIn(await greta.begin(known.redirectUrl, 'fake'), person('greta'))
+  const shown = await Promise.all([1, 2, 3].map(() => greta.open(answer.href)))
+  expect(shown.map(({ status }) => status).toSorted()).toEqual([302, 403, 403])
+})
+
+it('what somebody has confirmed by signing in is done as it was asked for, and nothing else', async () => {
+  const first = await visitor().signIn(fake, person('hanna'), known)
+  const { body } = await server.request('POST', `${api}/login`, {
+    body: { type: 'm.login.token', token: loginTokenIn(first) },
+  })
+  const token = textOf(body, 'access_token')
+  const post = (path: string, more: JsonObject) =>
+    server.request('POST', `${api}/${path}`, { token, body: more })
+  const asked = await post('delete_devices', { devices: ['OLD'] })
+  const auth = { session: textOf(asked.body, 'session') }
+  const hanna = visitor()
+  const begun = await hanna.open(`${api}/auth/m.login.sso/fallback/web?session=${auth.session}`)
+  const page = await hanna.follow(await hanna.open(fake.signIn(begun.location ?? '', person('hanna')).href))
+  expect((await hanna.submit(page)).status).toBe(200)
+  const others: [string, JsonObject][] = [
+    ['delete_devices', { devices: [textOf(body, 'device_id')] }],
+    ['account/deactivate', {}],
+    ['account/deactivate', { devices: ['OLD'] }],
+  ]
+  for (const [path, more] of others) {
+    expect(await post(path, { ...more, auth })).toMatchObject({
+      status: 403,
+      body: { errcode: 'M_FORBIDDEN' },
+    })
+  }
+  expect((await post('delete_devices', { devices: ['OLD'], auth })).status).toBe(200)
 })
 
 // RFC 9700, section 4.4: a provider sends its user on to another one, and waits for the code of that.
