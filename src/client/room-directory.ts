@@ -58,8 +58,9 @@ export function roomDirectoryRoutes(app: App): void {
     const other = otherServer(c, server)
     if (other === undefined) return c.json(await listDirectory(c.env, c.req.query()))
     await requireKnownUser(c)
-    const { server: _, access_token: __, ...query } = c.req.query()
-    return c.json(await queryPublicRooms(c.env, other, { query: new URLSearchParams(query) }))
+    // Who asks, and by which token, is nothing to tell others.
+    const asked = Object.entries(c.req.query()).filter(([name]) => Object.hasOwn(pageParams.entries, name))
+    return c.json(await queryPublicRooms(c.env, other, { query: new URLSearchParams(asked) }))
   })
 
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3publicrooms

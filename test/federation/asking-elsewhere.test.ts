@@ -1,6 +1,7 @@
 // What clients ask of users and rooms of other servers: their profiles, who they are, and through whom a room is joined.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { asTokenOf, registered } from '../support/acting-client.ts'
 import { makeAuthority } from '../support/certificates.ts'
 import { type FakeHomeserver, startFakeHomeserver } from '../support/fake-homeserver.ts'
 import { type FederatedServer, startFederatedServer } from '../support/federated-server.ts'
@@ -14,7 +15,7 @@ let alice: RoomClient
 let bob: RoomClient
 beforeAll(async () => {
   ;[one, two, fake] = await Promise.all([
-    startFederatedServer(authority, 'one.test'),
+    startFederatedServer(authority, 'one.test', { vars: registered('irc') }),
     startFederatedServer(authority, 'two.test'),
     startFakeHomeserver(authority, 'fake.test'),
   ])
@@ -24,6 +25,20 @@ beforeAll(async () => {
 afterAll(async () => {
   await fake.stop()
   await Promise.all([one.stop(), two.stop()])
+})
+
+it('the rooms of another server are asked for without a word on who asks', async () => {
+  fake.answer('/_matrix/federation/v1/publicRooms', () => ({ chunk: [] }))
+  const query = new URLSearchParams({
+    server: fake.serverName,
+    limit: '3',
+    access_token: asTokenOf('irc'),
+    user_id: `@_irc_bot:${one.serverName}`,
+    'org.example.other': 'x',
+  })
+  const answer = await one.request('GET', `/_matrix/client/v3/publicRooms?${query.toString()}`)
+  expect(answer).toMatchObject({ status: 200, body: { chunk: [] } })
+  expect(fake.requests.at(-1)).toBe('GET /_matrix/federation/v1/publicRooms?limit=3')
 })
 
 describe('the profile of a user of another server', () => {
