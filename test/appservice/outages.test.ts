@@ -161,21 +161,28 @@ it('one that is registered later hears of what happens from then on', async () =
   }
 }, 60_000)
 
-it('what waits for one that is registered no more is dropped', async () => {
-  bridge.reply = ({ path }) => (path.includes('/transactions/') ? 'drop' : undefined)
-  await ann.send(roomId, { body: 'never' })
-  await bridge.until(() => bridge.transactions().some(({ status }) => status === 0))
-  await server.stop()
-  server = await startServer({ dataDir })
-  ann = roomClient(server, ann)
-  await ann.send(roomId, { body: 'meanwhile' })
-  // Its alarm comes.
-  await sleep(8_000)
-  await server.stop()
-  bridge.reply = () => undefined
-  bridge.requests.length = 0
-  await restart()
-  const after = await ann.send(roomId, { body: 'again' })
-  await said(after)
-  expect(bridge.events().map((event) => event['event_id'])).toEqual([after])
-}, 60_000)
+it.each([
+  ['also where nothing else happens meanwhile', false],
+  ['nor is it told of what happens meanwhile', true],
+])(
+  'what waits for one that is registered no more is dropped, %s',
+  async (_, meanwhile) => {
+    bridge.reply = ({ path }) => (path.includes('/transactions/') ? 'drop' : undefined)
+    await ann.send(roomId, { body: 'never' })
+    await bridge.until(() => bridge.transactions().some(({ status }) => status === 0))
+    await server.stop()
+    server = await startServer({ dataDir })
+    ann = roomClient(server, ann)
+    if (meanwhile) await ann.send(roomId, { body: 'meanwhile' })
+    // Its alarm comes.
+    await sleep(8_000)
+    await server.stop()
+    bridge.reply = () => undefined
+    bridge.requests.length = 0
+    await restart()
+    const after = await ann.send(roomId, { body: 'again' })
+    await said(after)
+    expect(bridge.events().map((event) => event['event_id'])).toEqual([after])
+  },
+  60_000,
+)

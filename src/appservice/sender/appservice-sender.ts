@@ -14,6 +14,7 @@ import type { Appservice } from '../registration.ts'
 import { appserviceRequest } from '../request.ts'
 import type { Sender, SenderDeps } from './context.ts'
 import type { PresenceEdu, ReceiptEdu, TypingEdu } from './edus.ts'
+import { dropWaiting } from './flight.ts'
 import { openSender } from './open.ts'
 import { appserviceSenderMigrations } from './schema.ts'
 import { type ElsewhereEvent, type RoomNews, tell, tellElsewhere } from './tell.ts'
@@ -40,8 +41,7 @@ export class AppserviceSender extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     this.#pendingAlarm = undefined
     const appservice = this.#appservice()
-    // Nobody listens any more. An object that has nothing left to do has no alarm, and keeps how far rooms have told.
-    if (appservice?.url === undefined) return await this.ctx.storage.deleteAll()
+    if (appservice?.url === undefined) return dropWaiting(this.ctx.storage)
     this.#opened ??= openSender(senderDeps(this.ctx, this.env, appservice), undefined)
     await onAlarm(this.#opened)
   }

@@ -80,6 +80,17 @@ export function land(sender: Sender): void {
   sender.flightOnDisk = false
 }
 
+/**
+ * Drops what waits, when nobody listens any more. How far rooms have told stays: they tell their last events once more to one that
+ * is registered again, which must not hear of them now.
+ */
+export function dropWaiting(storage: Pick<DurableObjectStorage, 'sql' | 'transactionSync'>): void {
+  storage.transactionSync(() => {
+    storage.sql.exec('DELETE FROM outbox')
+    storage.sql.exec('DELETE FROM flight')
+  })
+}
+
 /** The events that come next, and the number of the last row they are of. */
 function nextEvents({ deps }: Sender): { events: JsonObject[]; last: number } {
   const rows = deps.sql.exec<{ seq: number; events: string; count: number }>(
