@@ -117,7 +117,8 @@ async function createdAtOnce(
     })
     return account.userId
   } catch (error) {
-    if (isMatrixError(error)) return undefined
-    throw error
+    if (!isMatrixError(error)) throw error
+    // The name is taken: by themselves, perhaps, who have signed in in another tab meanwhile.
+    return await linkedUser(env, provider.id, subject)
   }
 }

@@ -589,6 +589,15 @@ describe('the account', () => {
     expect(results).toHaveLength(1)
   })
 
+  it('is one, also where somebody signs in in several tabs at once', async () => {
+    const tabs = [visitor(), visitor(), visitor()]
+    const begun = await Promise.all(tabs.map((tab) => tab.begin(known.redirectUrl, 'fake')))
+    const answers = begun.map((location) => fake.signIn(location, person('isolde')).href)
+    const shown = await Promise.all(tabs.map((tab, n) => tab.open(answers[n] ?? '')))
+    const logins = await Promise.all(shown.map((one) => loginWith(loginTokenIn(one))))
+    expect(logins.map(({ body }) => body['user_id'])).toEqual(Array(3).fill('@isolde:test.local'))
+  })
+
   it('page is for the browser alone that signed in', async () => {
     const ivan = visitor()
     const { location } = await ivan.signIn(fake, person('ivan'), { action: 'login' })
