@@ -3,6 +3,7 @@
 // Specification: application service API, "Pushing events", "Pushing ephemeral data"; MSC2409.
 
 import { looksAfterUser } from '../appservice/namespaces.ts'
+import { shownState } from '../appservice/shown-state.ts'
 import type { Appservice } from '../appservice/registration.ts'
 import type { PresenceEdu } from '../appservice/sender/edus.ts'
 import { interestMayCome, tellRoomEdu } from '../appservice/tell-room-edu.ts'
@@ -130,19 +131,13 @@ export async function tellAppservicesElsewhere(hub: HubContext, change: RemoteMe
   const concerned = hub.appservices.filter((appservice) => looksAfterUser(hub.env, appservice, userId))
   const known = concerned.length > 0 && isNews(hub, change) ? memberEvent(hub, change) : undefined
   if (!known) return
-  const unsigned = { ...objectProperty(known, 'unsigned'), ...shownState(change) }
+  const { membership, stripped = [] } = change
+  const shown = membership === 'invite' || membership === 'knock' ? shownState(membership, stripped) : {}
+  const unsigned = { ...objectProperty(known, 'unsigned'), ...shown }
   const event = { ...known, room_id: roomId, unsigned }
   await Promise.all(
     concerned.map(({ id }) =>
       appserviceSenderStub(hub.env, id).tellElsewhere({ roomId, userId, eventId, event }),
     ),
   )
-}
-
-// A server may show any amount of it, the event must get through.
-const longestShown = 200_000
-
-function shownState({ membership, stripped = [] }: RemoteMembership) {
-  if (membership !== 'invite' && membership !== 'knock') return {}
-  return JSON.stringify(stripped).length > longestShown ? {} : { [`${membership}_room_state`]: [...stripped] }
 }

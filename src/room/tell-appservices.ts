@@ -5,6 +5,7 @@
 import { listeners } from '../appservice/listeners.ts'
 import { looksAfterUser } from '../appservice/namespaces.ts'
 import type { Appservice } from '../appservice/registration.ts'
+import { shownState } from '../appservice/shown-state.ts'
 import type { ToldEvent } from '../appservice/sender/tell.ts'
 import { appserviceSenderStub } from '../env.ts'
 import { errorMessage, log } from '../log.ts'
@@ -68,15 +69,16 @@ async function tellNext(room: RoomContext, appservice: Appservice): Promise<void
 
 function toldEvent(room: RoomContext, appservice: Appservice, stored: StoredEvent): ToldEvent {
   const event = clientEvent(room, stored)
-  const unsigned = { ...objectProperty(event, 'unsigned'), ...shownState(room, appservice, stored) }
+  const unsigned = { ...objectProperty(event, 'unsigned'), ...stateShownTo(room, appservice, stored) }
   return { position: stored.eid, text: JSON.stringify({ ...event, unsigned }) }
 }
 
-// Who is invited or knocks is shown what the room is, in `unsigned` where the event itself is sent.
-function shownState(room: RoomContext, appservice: Appservice, { event, eid }: StoredEvent): JsonObject {
-  const { membership } = event.content
-  if (event.type !== 'm.room.member' || (membership !== 'invite' && membership !== 'knock')) return {}
+function stateShownTo(room: RoomContext, appservice: Appservice, { event, eid }: StoredEvent): JsonObject {
+  if (event.type !== 'm.room.member') return {}
   const target = parseUserId(event.state_key ?? '')
   if (target === undefined || !looksAfterUser(room.env, appservice, target)) return {}
-  return { [`${membership}_room_state`]: strippedState(room, eid, [...new Set([event.sender, target])]) }
+  const { membership } = event.content
+  return membership === 'invite' || membership === 'knock'
+    ? shownState(membership, strippedState(room, eid, [...new Set([event.sender, target])]))
+    : {}
 }

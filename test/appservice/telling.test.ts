@@ -169,6 +169,23 @@ describe('an application service is sent what happens', () => {
     expect(got[1]?.['unsigned']).toMatchObject({ prev_content: { membership: 'invite' } })
   })
 
+  it('to its users who are invited to a room that has too much to show: the invites alone', async () => {
+    const large = 'x'.repeat(50_000)
+    const roomId = await makeRoom(alice, {
+      preset: 'private_chat',
+      creation_content: { large },
+      initial_state: [
+        { type: 'm.room.name', content: { name: 'Large', large } },
+        { type: 'm.room.topic', content: { topic: 'Large', large } },
+      ],
+      invite: [ann.userId, ben.userId],
+    })
+    await bridge.until(() => idsIn(bridge, roomId).length >= 2)
+    const got = bridge.events().filter((event) => event['room_id'] === roomId)
+    expect(got.map((event) => event['state_key'])).toEqual([ann.userId, ben.userId])
+    for (const event of got) expect(event['unsigned']).not.toHaveProperty('invite_room_state')
+  })
+
   it('in rooms that an alias of its namespace leads to, as long as it does', async () => {
     const roomId = await makeRoom(alice)
     const path = `/directory/room/${encodeURIComponent('#_logger_one:test.local')}`
