@@ -1,6 +1,6 @@
 // Read receipts as /sync gives them. Specification: client-server API, "Receipts".
 
-import { isJsonObject, type JsonObject, type JsonValue } from '../matrix/json.ts'
+import { childObject, isJsonObject, type JsonObject, type JsonValue } from '../matrix/json.ts'
 import type { HubContext } from './context.ts'
 
 // The type of what is no receipt: an event of the user's own, up to which they have read. Nobody is shown it. Written before the log
@@ -40,7 +40,7 @@ function contents(rows: readonly ReceiptRow[], viewer: string): Map<number, Json
     if (row.type === ownEvent || (row.type === 'm.read.private' && row.user_id !== viewer)) continue
     const content = result.get(row.rid) ?? {}
     result.set(row.rid, content)
-    const users = child(child(content, row.event_id), row.type)
+    const users = childObject(childObject(content, row.event_id), row.type)
     // Where a user has both kinds on one event, the one for the whole room says more.
     if (row.thread !== '' && isUnthreaded(users[row.user_id])) continue
     users[row.user_id] = { ts: row.ts, ...(row.thread === '' ? {} : { thread_id: row.thread }) }
@@ -50,12 +50,4 @@ function contents(rows: readonly ReceiptRow[], viewer: string): Map<number, Json
 
 function isUnthreaded(receipt: JsonValue | undefined): boolean {
   return isJsonObject(receipt) && !Object.hasOwn(receipt, 'thread_id')
-}
-
-function child(object: JsonObject, key: string): JsonObject {
-  const known = Object.hasOwn(object, key) ? object[key] : undefined
-  if (isJsonObject(known)) return known
-  const fresh: JsonObject = {}
-  object[key] = fresh
-  return fresh
 }

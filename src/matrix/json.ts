@@ -26,3 +26,12 @@ export function objectProperty(object: JsonObject | undefined, key: string): Jso
   const value = property(object, key)
   return isJsonObject(value) ? value : undefined
 }
+
+/** The object under a key, put there where there is none yet. */
+export function childObject(object: JsonObject, key: string): JsonObject {
+  const known = objectProperty(object, key)
+  if (known) return known
+  const fresh: JsonObject = {}
+  object[key] = fresh
+  return fresh
+}

@@ -4,7 +4,7 @@
 
 import type { PresenceContent } from '../../hub/presence.ts'
 import type { EventId, RoomId, UserId } from '../../matrix/event.ts'
-import { isJsonObject, type JsonObject } from '../../matrix/json.ts'
+import { childObject, type JsonObject } from '../../matrix/json.ts'
 
 export interface TypingEdu {
   readonly type: 'm.typing'
@@ -151,19 +151,11 @@ function receiptEvents(receipts: readonly ReceiptEdu[]): JsonObject[] {
       (a, b) => Number(a.threadId === undefined) - Number(b.threadId === undefined),
     )
     for (const { eventId, receipt, userId, ts, threadId } of ordered) {
-      const users = child(child(content, eventId), receipt)
+      const users = childObject(childObject(content, eventId), receipt)
       users[userId] = { ts, ...(threadId === undefined ? {} : { thread_id: threadId }) }
     }
     return { type: 'm.receipt', room_id: roomId, content }
   })
-}
-
-function child(object: JsonObject, key: string): JsonObject {
-  const known = Object.hasOwn(object, key) ? object[key] : undefined
-  if (isJsonObject(known)) return known
-  const fresh: JsonObject = {}
-  object[key] = fresh
-  return fresh
 }
 
 function presenceEvent(sender: UserId, { content, at }: KnownPresence, now: number): JsonObject {
