@@ -3,7 +3,7 @@
 
 import * as oauth from 'oauth4webapi'
 import { boundedBody } from '../http/bounded-body.ts'
-import type { JsonObject } from '../matrix/json.ts'
+import { isJsonObject, type JsonObject } from '../matrix/json.ts'
 import { SsoRefusal } from './refusal.ts'
 import type { SsoProvider } from './sso-settings.ts'
 
@@ -96,7 +96,7 @@ export async function identify(
       throw new Error('its ID token has no subject')
     return {
       subject: claims.sub,
-      claims: claims as unknown as JsonObject,
+      claims: claimsIn(claims),
       userInfo: () => asRefusal(provider, () => userInfo(as, provider, tokens.access_token, claims.sub)),
     }
   })
@@ -113,7 +113,12 @@ async function userInfo(
   const response = await oauth.userInfoRequest(as, client, accessToken, requestOptions(provider))
   // It must be about the user of the ID token.
   const claims = await oauth.processUserInfoResponse(as, client, subject, response)
-  return claims as unknown as JsonObject
+  return claimsIn(claims)
+}
+
+// The library read them from JSON, and checked some.
+function claimsIn(answer: unknown): JsonObject {
+  return isJsonObject(answer) ? answer : {}
 }
 
 interface Known {
