@@ -1,29 +1,9 @@
 #!/bin/bash
-# Installs Synapse, the homeserver that the tests of federation meet, into a Python environment of its own, and prints the path
-# of that environment's Python. It is kept for the next run. Fails with one line on standard error.
-#   HEARTH_TEST_CACHE  folder to keep it in (~/.cache/hearth-tests)
+# Installs Synapse, the homeserver that the tests of federation meet, and prints the path of its Python: see
+# python-environment.sh.
 set -euo pipefail
 
 version=1.163.2
-folder=${HEARTH_TEST_CACHE:-$HOME/.cache/hearth-tests}/synapse-$version
-python=$folder/bin/python
-
-# The environment breaks when the Python it was made of goes away.
-installed() {
-  [[ -f $folder/installed ]] && "$python" -c 'import synapse' 2>/dev/null
-}
-
-if ! installed; then
-  command -v python3 >/dev/null || { echo 'there is no python3' >&2; exit 1; }
-  mkdir -p "$(dirname "$folder")"
-  # Two runs at a time must not install into the same folder.
-  exec 9>"$folder.lock"
-  flock 9
-  if ! installed; then
-    # Only built packages: this is no machine to compile Rust on.
-    { python3 -m venv --clear "$folder" && "$python" -m pip install --only-binary matrix-synapse "matrix-synapse==$version"; } \
-      >"$folder.log" 2>&1 || { echo "pip failed, see $folder.log" >&2; exit 1; }
-    touch "$folder/installed"
-  fi
-fi
-echo "$python"
+# Only built packages: this is no machine to compile Rust on.
+exec bash "$(dirname "${BASH_SOURCE[0]}")/python-environment.sh" "synapse-$version" synapse \
+  --only-binary matrix-synapse "matrix-synapse==$version"
