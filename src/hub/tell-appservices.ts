@@ -131,8 +131,7 @@ export async function tellAppservicesElsewhere(hub: HubContext, change: RemoteMe
   const concerned = hub.appservices.filter((appservice) => looksAfterUser(hub.env, appservice, userId))
   const known = concerned.length > 0 && isNews(hub, change) ? memberEvent(hub, change) : undefined
   if (!known) return
-  const { membership, stripped = [] } = change
-  const shown = membership === 'invite' || membership === 'knock' ? shownState(membership, stripped) : {}
+  const shown = shownState(change.membership, () => change.stripped ?? [])
   const unsigned = { ...objectProperty(known, 'unsigned'), ...shown }
   const event = { ...known, room_id: roomId, unsigned }
   await Promise.all(

@@ -77,8 +77,6 @@ function stateShownTo(room: RoomContext, appservice: Appservice, { event, eid }:
   if (event.type !== 'm.room.member') return {}
   const target = parseUserId(event.state_key ?? '')
   if (target === undefined || !looksAfterUser(room.env, appservice, target)) return {}
-  const { membership } = event.content
-  return membership === 'invite' || membership === 'knock'
-    ? shownState(membership, strippedState(room, eid, [...new Set([event.sender, target])]))
-    : {}
+  const shown = () => strippedState(room, eid, [...new Set([event.sender, target])])
+  return shownState(event.content['membership'], shown)
 }
