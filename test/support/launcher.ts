@@ -1,8 +1,9 @@
 // The server as its users start it: a process that runs scripts/start.ts.
 
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 
 export interface Launched {
@@ -67,12 +68,24 @@ function spawnLauncher(args: readonly string[]) {
   return { child, output: () => output }
 }
 
-/** A port of 127.0.0.1 that nothing listens on. */
+/**
+ * A port of 127.0.0.1 that nothing listens on. The system gives ports from 32768 on to whoever connects somewhere or listens on
+ * port 0; this one is below, so that it is still free when the server comes to it. None that browsers refuse is as high as 15000.
+ */
 export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  await once(probe, 'close')
-  return port
+  for (let attempt = 0; attempt < 50; attempt++) {
+    const port = randomInt(15_000, 32_000)
+    if (await isFree(port)) return port
+  }
+  throw new Error('50 ports of 127.0.0.1 are all in use')
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const probe = createServer()
+  const free = await new Promise<boolean>((found) => {
+    probe.once('error', () => found(false))
+    probe.listen({ host: '127.0.0.1', port, exclusive: true }, () => found(true))
+  })
+  if (free) await new Promise((closed) => probe.close(closed))
+  return free
 }
