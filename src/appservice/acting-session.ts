@@ -1,21 +1,18 @@
 // Application services that act as the users they look after, by the token of theirs and without one of the user's.
 // Specification: application service API, "Identity assertion", "Server admin style permissions".
 
-import { randomInt } from 'node:crypto'
-import { config } from '../config.ts'
 import { type Env, hubStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { AppContext } from '../http/app-type.ts'
 import { clientAddress } from '../http/rate-limit.ts'
 import type { AppserviceSession, SessionDevice } from '../http/session.ts'
-import { log } from '../log.ts'
 import type { UserId } from '../matrix/event.ts'
 import { parseUserId } from '../matrix/identifiers.ts'
 import { cachedActing, cacheActing, sessionEpoch } from '../storage/session-cache.ts'
 import { userLocked } from '../storage/sessions.ts'
-import { findUser, insertUser, type User } from '../storage/users.ts'
 import { looksAfterUser } from './namespaces.ts'
 import type { Appservice } from './registration.ts'
+import { findOrMakeSender } from './sender-account.ts'
 
 /**
  * The session of a request that carries the token of an application service: that of the user and the device which its
@@ -51,7 +48,7 @@ async function userSession(
   const known = cachedActing(appservice.asTokenHash, userId)
   if (known) return known
   const lookedUpAt = sessionEpoch()
-  const user = await actingAccount(env, appservice, userId)
+  const user = await findOrMakeSender(env, userId)
   if (!user) throw new MatrixError('M_FORBIDDEN', 403, 'The application service has not registered this user')
   if (user.deactivatedAt !== null) {
     throw new MatrixError('M_USER_DEACTIVATED', 403, 'The account was deactivated')
@@ -62,17 +59,6 @@ async function userSession(
   const session = { userId, device: undefined, appservice, shard, guest, admin, suspended }
   if (!user.locked) cacheActing(env, lookedUpAt, session)
   return session
-}
-
-// Its sender need not be registered: the registration of the application service is that of its sender.
-async function actingAccount(env: Env, { sender }: Appservice, userId: UserId): Promise<User | undefined> {
-  const user = await findUser(env, userId)
-  if (user || userId !== sender) return user
-  const shard = randomInt(config(env).hubShards)
-  const account = { userId, shard, passwordHash: null, admin: false, guest: false, createdAt: Date.now() }
-  // Another request may have been faster.
-  if (await insertUser(env, account)) log({ event: 'user_registered', user_id: userId })
-  return await findUser(env, userId)
 }
 
 /** The parameter that names a device, and the error for one that the user does not have (MSC4326, and before it). */

@@ -14,6 +14,7 @@ import { looksAfterAlias, looksAfterUser } from './namespaces.ts'
 import { refusedQueries } from './refused-queries.ts'
 import type { Appservice } from './registration.ts'
 import { appserviceRequest } from './request.ts'
+import { findOrMakeSender } from './sender-account.ts'
 
 export interface QueryTimes {
   /** For each try. */
@@ -49,6 +50,7 @@ export async function findOrAskForUser<T>(
 ): Promise<T | undefined> {
   const known = await find()
   if (known !== undefined) return known
+  if (isSender(env, userId)) return (await findOrMakeSender(env, userId)) ? await find() : undefined
   const owners = await othersThan(env, ownersOfUser(env, userId), findAsker)
   return (await askAboutUser(env, userId, owners)) ? await find() : undefined
 }
@@ -76,11 +78,13 @@ export async function askForInvited(
   userIds: readonly UserId[],
   inviter?: UserId,
 ): Promise<boolean> {
+  const senders = userIds.filter((userId) => isSender(env, userId))
+  for (const sender of senders) await findOrMakeSender(env, sender)
   const queries = userIds.flatMap((userId) => {
     const owners = ownersOfUser(env, userId)
-    return owners.length === 0 ? [] : [{ userId, owners }]
+    return owners.length === 0 || senders.includes(userId) ? [] : [{ userId, owners }]
   })
-  let anyMade = false
+  let anyMade = senders.length > 0
   // An invite of very many would be a flood of requests.
   for (let start = 0; start < Math.min(queries.length, mostUsers); start += usersAtOnce) {
     const some = queries.slice(start, start + usersAtOnce)
@@ -96,6 +100,10 @@ export async function askForInvited(
     if (answers.includes(false)) break
   }
   return anyMade
+}
+
+function isSender(env: Env, userId: UserId): boolean {
+  return config(env).appservices.some(({ sender }) => sender === userId)
 }
 
 function ownersOfUser(env: Env, userId: UserId): readonly Appservice[] {
