@@ -3,7 +3,7 @@
 import { config } from '../config.ts'
 import type { App } from '../http/app-type.ts'
 import { requireSession } from '../http/session.ts'
-import { roomVersionIds } from '../matrix/room-version.ts'
+import { roomVersionIds, unstableRoomVersionIds } from '../matrix/room-version.ts'
 
 const moderation = { suspend: true, lock: true }
 
@@ -16,7 +16,10 @@ export function capabilitiesRoutes(app: App): void {
         'm.change_password': { enabled: config(c.env).passwordLogin },
         'm.room_versions': {
           default: config(c.env).defaultRoomVersion,
-          available: Object.fromEntries(roomVersionIds.map((id) => [id, 'stable'])),
+          available: Object.fromEntries([
+            ...roomVersionIds.map((id) => [id, 'stable']),
+            ...unstableRoomVersionIds.map((id) => [id, 'unstable']),
+          ]),
         },
         'm.profile_fields': { enabled: true },
         'uk.tcpip.msc4133.profile_fields': { enabled: true },

@@ -18,6 +18,8 @@ export type CheckedEvent =
 
 const maxEventBytes = 65_536
 const maxFieldBytes = 255
+// A user id, a separator and a key of the usual length (MSC3757). Which part may be how long is for the auth rules to say.
+const maxOwnedKeyBytes = 511
 const maxAuthEvents = 10
 const maxPrevEvents = 20
 
@@ -96,8 +98,9 @@ function faultyField(pdu: JsonObject, rules: RoomVersionRules, leniency: FormatL
   const isShort = leniency === 'strict' || rules.sizesInBytes ? isShortString : isStringOfFewCharacters
   const limit = (most: number) => (leniency === 'history' ? Infinity : most)
   if (!isShort(property(pdu, 'type'))) return 'type must be a string of at most 255 bytes'
-  if (!isAbsentOr(isShort, property(pdu, 'state_key')))
-    return 'state_key must be a string of at most 255 bytes'
+  const longestKey = rules.ownedState ? maxOwnedKeyBytes : maxFieldBytes
+  if (!isAbsentOr((value) => isShort(value, longestKey), property(pdu, 'state_key')))
+    return `state_key must be a string of at most ${longestKey} bytes`
   if (senderOf(pdu) === undefined) return 'sender must be a user id'
   if (!hasValidRoomId(pdu, rules)) return 'room_id must be a room id of this room version'
   if (!hasValidEventId(pdu, rules)) return 'event_id must be an event id of this room version'
@@ -126,7 +129,7 @@ function hasValidRoomId(pdu: JsonObject, rules: RoomVersionRules): boolean {
 /** Versions 1 and 2 carry the event id. Later ones compute it: a field of that name is data like any other, but short. */
 function hasValidEventId(pdu: JsonObject, rules: RoomVersionRules): boolean {
   const eventId = property(pdu, 'event_id')
-  if (rules.eventId !== 'field') return isAbsentOr(isShortString, eventId)
+  if (rules.eventId !== 'field') return isAbsentOr((value) => isShortString(value), eventId)
   return typeof eventId === 'string' && parseEventId(eventId, rules) !== undefined
 }
 
@@ -196,14 +199,14 @@ function numberProperty(pdu: JsonObject, key: string): number | undefined {
   return typeof value === 'number' ? value : undefined
 }
 
-function isShortString(value: JsonValue | undefined): boolean {
-  return typeof value === 'string' && fitsInBytes(value, maxFieldBytes)
+function isShortString(value: JsonValue | undefined, most = maxFieldBytes): boolean {
+  return typeof value === 'string' && fitsInBytes(value, most)
 }
 
-function isStringOfFewCharacters(value: JsonValue | undefined): boolean {
+function isStringOfFewCharacters(value: JsonValue | undefined, most = maxFieldBytes): boolean {
   if (typeof value !== 'string') return false
   const pairs = value.match(/[\ud800-\udbff][\udc00-\udfff]/g)?.length ?? 0
-  return value.length - pairs <= maxFieldBytes
+  return value.length - pairs <= most
 }
 
 function isAbsentOr(check: (value: JsonValue) => boolean, value: JsonValue | undefined): boolean {

@@ -1,7 +1,9 @@
 // Room versions as a table in which each version changes only what it names over the one before.
-// Specification: rooms/v1 to rooms/v12. Code asks `rules.knocking`, never "version >= 7".
+// Specification: rooms/v1 to rooms/v12; MSC3757 for the unstable ones. Code asks `rules.knocking`, never "version >= 7".
 
-export type RoomVersionId = '1' | '2' | '3' | '4' | '5' | '6' | '7' | '8' | '9' | '10' | '11' | '12'
+type StableRoomVersionId = '1' | '2' | '3' | '4' | '5' | '6' | '7' | '8' | '9' | '10' | '11' | '12'
+
+export type RoomVersionId = StableRoomVersionId | 'org.matrix.msc3757.10' | 'org.matrix.msc3757.11'
 
 export interface RoomVersionRules {
   readonly id: RoomVersionId
@@ -39,6 +41,8 @@ export interface RoomVersionRules {
   readonly roomIdIsCreateHash: boolean
   /** Creators have infinite power, and `additional_creators` is understood. */
   readonly privilegedCreators: boolean
+  /** A user may have many pieces of state of one type, keyed by their id and what follows it (MSC3757). */
+  readonly ownedState: boolean
 }
 
 const v1: RoomVersionRules = {
@@ -62,6 +66,7 @@ const v1: RoomVersionRules = {
   redactsInContent: false,
   roomIdIsCreateHash: false,
   privilegedCreators: false,
+  ownedState: false,
 }
 const v2: RoomVersionRules = { ...v1, id: '2', stateResolution: 'v2' }
 const v3: RoomVersionRules = { ...v2, id: '3', eventId: 'hash', redactionAuthRule: false }
@@ -95,14 +100,20 @@ const v12: RoomVersionRules = {
   privilegedCreators: true,
 }
 
-const all = new Map<string, RoomVersionRules>(
-  [v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12].map((rules) => [rules.id, rules]),
-)
+const owned10: RoomVersionRules = { ...v10, id: 'org.matrix.msc3757.10', ownedState: true }
+const owned11: RoomVersionRules = { ...v11, id: 'org.matrix.msc3757.11', ownedState: true }
+
+const stable = [v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12]
+const unstable = [owned10, owned11]
+const all = new Map<string, RoomVersionRules>([...stable, ...unstable].map((rules) => [rules.id, rules]))
 
 /** The rules of a room version, or undefined for one that is not known. */
 export function roomVersion(id: string): RoomVersionRules | undefined {
   return all.get(id)
 }
 
-/** The identifiers of all known room versions, oldest first. */
-export const roomVersionIds: readonly RoomVersionId[] = [...all.values()].map((rules) => rules.id)
+/** The identifiers of the room versions of the specification, oldest first. */
+export const roomVersionIds: readonly RoomVersionId[] = stable.map((rules) => rules.id)
+
+/** Those of versions that are still being proposed, which nobody gets without asking. */
+export const unstableRoomVersionIds: readonly RoomVersionId[] = unstable.map((rules) => rules.id)

@@ -2,6 +2,7 @@
 // rules are asked. Specification: client-server API, "Room events"; room version 12, creators in power levels.
 
 import { MatrixError } from '../errors.ts'
+import { stateKeyOwner } from '../matrix/event-auth/state-key.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import { objectProperty, property } from '../matrix/json.ts'
 import { isValidPowerLevelsContent, roomCreators } from '../matrix/power-levels.ts'
@@ -23,6 +24,13 @@ export function checkClientContent(room: RoomContext, draft: EventDraft): void {
   if (draft.state_key === undefined) return
   if (draft.type === 'm.room.power_levels') checkPowerLevels(room, draft.content)
   if (draft.type === 'm.room.member') checkMember(draft)
+  // What no power can set is a mistake, not a lack of power.
+  else if (identity(room).rules.ownedState && draft.state_key.startsWith('@')) checkOwner(draft.state_key)
+}
+
+function checkOwner(stateKey: string): void {
+  if (stateKeyOwner(stateKey) !== undefined) return
+  throw new MatrixError('M_BAD_JSON', 400, 'a state key that starts with @ must begin with a user id')
 }
 
 function checkPowerLevels(room: RoomContext, content: JsonObject): void {

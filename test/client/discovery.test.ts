@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { appRoutes } from '../../scripts/coverage.ts'
-import { roomVersionIds } from '../../src/matrix/room-version.ts'
+import { roomVersionIds, unstableRoomVersionIds } from '../../src/matrix/room-version.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 
 describe('a server without public address', () => {
@@ -31,7 +31,10 @@ describe('a server without public address', () => {
         'm.change_password': { enabled: true },
         'm.room_versions': {
           default: '11',
-          available: Object.fromEntries(roomVersionIds.map((id) => [id, 'stable'])),
+          available: Object.fromEntries([
+            ...roomVersionIds.map((id) => [id, 'stable']),
+            ...unstableRoomVersionIds.map((id) => [id, 'unstable']),
+          ]),
         },
         'm.3pid_changes': { enabled: false },
       },

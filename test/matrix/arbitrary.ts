@@ -3,7 +3,7 @@
 import * as fc from 'fast-check'
 import type { JsonObject, JsonValue } from '../../src/matrix/json.ts'
 import type { RoomVersionRules } from '../../src/matrix/room-version.ts'
-import { roomVersion, roomVersionIds } from '../../src/matrix/room-version.ts'
+import { roomVersion, roomVersionIds, unstableRoomVersionIds } from '../../src/matrix/room-version.ts'
 
 /** The rules of a room version that exists. */
 export function rulesOf(id: string): RoomVersionRules {
@@ -12,7 +12,9 @@ export function rulesOf(id: string): RoomVersionRules {
   return rules
 }
 
-export const allRules: readonly RoomVersionRules[] = roomVersionIds.map(rulesOf)
+export const allRules: readonly RoomVersionRules[] = [...roomVersionIds, ...unstableRoomVersionIds].map(
+  rulesOf,
+)
 
 export const anyRules: fc.Arbitrary<RoomVersionRules> = fc.constantFrom(...allRules)
 

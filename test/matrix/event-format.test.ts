@@ -137,9 +137,12 @@ describe.each(allRules)('the event format of version $id', (rules) => {
   })
 
   test('has short ids and keys, counted in bytes', () => {
-    for (const field of ['type', 'state_key']) {
-      accepts({ [field]: 'é'.repeat(127) + 'x' })
-      refuses({ [field]: 'é'.repeat(128) })
+    for (const [field, pairs] of [
+      ['type', 127],
+      ['state_key', rules.ownedState ? 255 : 127],
+    ] as const) {
+      accepts({ [field]: 'é'.repeat(pairs) + 'x' })
+      refuses({ [field]: 'é'.repeat(pairs + 1) })
     }
     accepts({ sender: `@${'é'.repeat(126)}:b` })
     refuses({ sender: `@${'é'.repeat(127)}:b` })

@@ -4,7 +4,7 @@
 import type { OwnSigner } from '../../keys/own-signer.ts'
 import type { RoomId, ServerName } from '../../matrix/event.ts'
 import type { JsonObject } from '../../matrix/json.ts'
-import { roomVersionIds } from '../../matrix/room-version.ts'
+import { roomVersionIds, unstableRoomVersionIds } from '../../matrix/room-version.ts'
 import { firstVersionRequest } from '../client/first-version.ts'
 import type { FederationAnswer, FederationCall, JsonCall } from '../client/request.ts'
 import { type OwnMember, readTemplate, type SignedMember, signMember } from './own-member.ts'
@@ -28,7 +28,8 @@ export async function makeMember(
 ): Promise<SignedMember> {
   const { membership, roomId, userId } = member
   // Leaving must be possible whatever the version; then it shows in the template.
-  const versions = membership === 'leave' ? '' : `?${roomVersionIds.map((id) => `ver=${id}`).join('&')}`
+  const known = [...roomVersionIds, ...unstableRoomVersionIds]
+  const versions = membership === 'leave' ? '' : `?${known.map((id) => `ver=${id}`).join('&')}`
   const path = `/_matrix/federation/v1/make_${membership}/${encodeURIComponent(roomId)}/${encodeURIComponent(userId)}`
   const answer = await request({ destination: server, method: 'GET', path: path + versions, timeoutMs })
   if (answer.status !== 200) throw refusal(server, answer)

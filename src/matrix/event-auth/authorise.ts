@@ -15,6 +15,7 @@ import { checkPowerLevels } from './power-levels-rule.ts'
 import { checkRedaction } from './redaction.ts'
 import { membershipOf } from './room-state.ts'
 import { refuse } from './rules.ts'
+import { checkStateKey } from './state-key.ts'
 import { checkThirdPartyInvite } from './third-party-invite.ts'
 
 /**
@@ -50,9 +51,8 @@ function checkOther(rules: RoomVersionRules, event: Event, state: StateLookup): 
   const isState = event.state_key !== undefined
   const needed = requiredLevelForEvent(rules, powerLevelsContent(state), event.type, isState)
   if (needed > userPowerLevel(rules, event.sender, state)) return refuse('event-level')
-  // State that is keyed by a user belongs to that user.
-  if (event.state_key?.startsWith('@') === true && event.state_key !== event.sender)
-    return refuse('state-key-sender')
+  const stateKey = checkStateKey(rules, event, state)
+  if (!stateKey.ok) return stateKey
   if (event.type === 'm.room.power_levels') return checkPowerLevels(rules, event, state)
   if (event.type === 'm.room.redaction' && rules.redactionAuthRule) return checkRedaction(rules, event, state)
   return accept

@@ -10,6 +10,7 @@ import { exchangedInviteCases, inviteCases } from './cases/member-invite.ts'
 import { joinCases, knockCases, memberCases } from './cases/member-join.ts'
 import { banCases, leaveCases } from './cases/member-removal.ts'
 import { otherCases, redactionCases } from './cases/other-events.ts'
+import { ownedStateCases } from './cases/owned-state.ts'
 import { powerLevelChangeCases, powerLevelFormCases } from './cases/power-levels.ts'
 import type { RuleCase } from './cases/rule-case.ts'
 
@@ -24,6 +25,7 @@ const tables: Record<string, readonly RuleCase[]> = {
   leaves: leaveCases,
   bans: banCases,
   'other events': otherCases,
+  'state of users who may have more than one': ownedStateCases,
   redactions: redactionCases,
   'forms of power levels': powerLevelFormCases,
   'changes of power levels': powerLevelChangeCases,
