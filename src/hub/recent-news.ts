@@ -17,8 +17,9 @@ export function rememberNews(hub: HubContext, rid: number, news: EventNews): voi
   const known = cache.get(rid) ?? []
   cache.delete(rid)
   if (JSON.stringify([news.event, news.senderMember]).length > largestEvent) return
-  // A gap in the positions makes everything before it useless.
-  const continued = known.at(-1)?.to === news.from ? known.slice(1 - newsPerRoom) : []
+  // A gap in the positions makes everything before it useless, and a redaction takes back something of it: the room knows what.
+  const followsOn = known.at(-1)?.to === news.from && news.event['type'] !== 'm.room.redaction'
+  const continued = followsOn ? known.slice(1 - newsPerRoom) : []
   cache.set(rid, [...continued, news])
   const [oldest] = cache.keys()
   if (cache.size > cachedRooms && oldest !== undefined) cache.delete(oldest)

@@ -77,6 +77,21 @@ describe('a sync that waits', () => {
     expect(after.rooms).toBeUndefined()
   })
 
+  it('tells what was taken back meanwhile without its content', async () => {
+    const { alice, bob, roomId } = await people()
+    const { body: first } = await sync(bob, '')
+    const said = await say(alice, roomId, 'not for long')
+    const path = `/_matrix/client/v3/rooms/${roomId}/redact/${encodeURIComponent(said)}/back`
+    const { body: redaction } = await server.request('PUT', path, { token: alice.token, body: {} })
+    const { body } = await sync(bob, `timeout=0&since=${first.next_batch}`)
+    expect(eventIds(body, roomId)).toEqual([said, textOf(redaction, 'event_id')])
+    expect(body.rooms?.join?.[roomId]?.timeline?.events[0]).toMatchObject({
+      content: {},
+      unsigned: { redacted_because: { event_id: textOf(redaction, 'event_id') } },
+    })
+    expect(JSON.stringify(body)).not.toContain('not for long')
+  })
+
   it('goes on from where it waited in vain: what others did meanwhile is not looked through again', async () => {
     const { alice, roomId } = await people()
     const carol = await server.register(`carol${n}`)
