@@ -181,6 +181,7 @@ function askRoom(
     deviceId: view.deviceId,
     ...(room.from === undefined ? {} : { from: room.from }),
     to: room.to,
+    joined,
     joinedThroughout: joined && room.from !== undefined,
     newlyJoined: joined && room.from === undefined && view.incremental,
     fullState: view.fullState,

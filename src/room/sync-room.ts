@@ -12,7 +12,7 @@ import { eventByEid, eventsBetween, type StoredEvent } from './events.ts'
 import { highestGap } from './gaps.ts'
 import { roomSummary } from './room-summary.ts'
 import { allState, eidAtPosition, findSlot, stateDelta } from './state-at.ts'
-import { viewOf, visibleEvents } from './visibility.ts'
+import { stateToldUpTo, type View, viewOf, visibleEvents } from './visibility.ts'
 
 /**
  * The name of the section for state: `state` is what changed up to the start of the timeline, the others up to its end. The
@@ -27,6 +27,8 @@ export interface RoomSyncRequest {
   /** The range (from, to] of positions; without `from` the client knows nothing of the room. */
   readonly from?: number
   readonly to: number
+  /** Whether the user is in the room at the end of the range. */
+  readonly joined: boolean
   /** Whether the user was joined all through the range, and so may see all of it. */
   readonly joinedThroughout: boolean
   /** Whether the user joined since their last sync: the timeline then counts as limited, whatever it holds. */
@@ -67,9 +69,12 @@ export function syncRoom(room: RoomContext, request: RoomSyncRequest): string {
   // Who turned down an invite to a room elsewhere has left a room that never was here.
   if (!findIdentity(room)) return nothing(request)
   const timeline = readTimeline(room, request)
-  const state = readState(room, request, timeline)
-  const summary = roomSummary(room, request.userId, request.from, request.to)
-  const render = renderer(room, request, request.from === undefined || timeline.limited)
+  const view = viewOf(room, request.userId)
+  const told = request.joinedThroughout ? request.to : stateToldUpTo(request.to, view)
+  const state = readState(room, request, timeline, told)
+  // Who left is not told how many came and went after that.
+  const summary = request.joined && roomSummary(room, request.userId, request.from, request.to)
+  const render = renderer(room, request, view, request.from === undefined || timeline.limited)
   const parts = [
     `"timeline":{"events":[${timeline.events.map(render).join()}],"limited":${timeline.limited},"prev_batch":"t${timeline.start}"}`,
     `"${request.stateSection}":{"events":[${state.map(render).join()}]}`,
@@ -86,9 +91,10 @@ function nothing({ stateSection, to }: RoomSyncRequest): string {
 function renderer(
   room: RoomContext,
   request: RoomSyncRequest,
+  view: View,
   aggregated: boolean,
 ): (stored: StoredEvent) => string {
-  const reader = { viewer: request, view: viewOf(room, request.userId) }
+  const reader = { viewer: request, view }
   return (stored) => {
     const plain = request.federationFormat ? stored.event.pdu : syncEvent(room, stored, request)
     const event = aggregated && !request.federationFormat ? withRelations(room, reader, stored, plain) : plain
@@ -132,8 +138,13 @@ function isIgnored({ ignored }: TimelineRequest, { event }: StoredEvent): boolea
   return event.state_key === undefined && ignored.includes(event.sender)
 }
 
-function readState(room: RoomContext, request: RoomSyncRequest, timeline: Timeline): StoredEvent[] {
-  const slots = stateSlots(room, request, timeline)
+function readState(
+  room: RoomContext,
+  request: RoomSyncRequest,
+  timeline: Timeline,
+  told: number,
+): StoredEvent[] {
+  const slots = stateSlots(room, request, timeline, told)
   const senders = new Set<string>(timeline.events.map(({ event }) => event.sender))
   const { roomId } = identity(room)
   const matches = compileEventFilter(request.state)
@@ -153,38 +164,46 @@ function readState(room: RoomContext, request: RoomSyncRequest, timeline: Timeli
   const state = [...slots.values()].filter((eid) => eid !== 0).map((eid) => eventByEid(room, eid))
   const result = new Map(state.filter(wanted).map((stored) => [stored.eid, stored]))
   if (request.lazyLoadMembers) {
-    for (const stored of sendersMembers(room, request, timeline, senders)) result.set(stored.eid, stored)
+    for (const stored of sendersMembers(room, request, timeline, told, senders))
+      result.set(stored.eid, stored)
   }
   return [...result.values()]
 }
 
-/** Slot → eid of what belongs into the state section. */
+/** Slot → eid of what belongs into the state section, up to the position whose state the user may see. */
 function stateSlots(
   room: RoomContext,
-  { from, to, fullState, stateSection }: RoomSyncRequest,
+  { userId, from, to, fullState, stateSection }: RoomSyncRequest,
   timeline: Timeline,
+  told: number,
 ): Map<number, number> {
-  const whole = from === undefined || fullState
-  if (stateSection !== 'state') return whole ? allState(room, to) : stateDelta(room, from, to)
-  const slots = whole ? allState(room, timeline.start) : stateDelta(room, from, timeline.start)
+  const atEnd = stateSection !== 'state'
+  const end = atEnd ? told : Math.min(timeline.start, told)
+  const slots = from === undefined || fullState ? allState(room, end) : stateDelta(room, from, end)
+  const shown = new Set(atEnd ? [] : timeline.events.map(({ eid }) => eid))
   // What state resolution or the filter keeps out of the timeline would be lost to the client otherwise.
-  const shown = new Set(timeline.events.map(({ eid }) => eid))
-  for (const [slot, eid] of stateDelta(room, timeline.start, to)) if (!shown.has(eid)) slots.set(slot, eid)
+  if (!atEnd) for (const [slot, eid] of stateDelta(room, end, told)) if (!shown.has(eid)) slots.set(slot, eid)
+  // What became of themselves is told to everybody.
+  const own = told < to ? findSlot(room, 'm.room.member', userId) : undefined
+  const eid = own === undefined ? 0 : eidAtPosition(room, to, own)
+  if (own !== undefined && !shown.has(eid)) slots.set(own, eid)
   return slots
 }
 
 // Lazily loaded members: those of the timeline's senders, as of the start of the timeline or its end.
 function sendersMembers(
   room: RoomContext,
-  { to, stateSection }: RoomSyncRequest,
+  { stateSection }: RoomSyncRequest,
   timeline: Timeline,
+  told: number,
   senders: ReadonlySet<string>,
 ): StoredEvent[] {
   const shown = new Set(timeline.events.map(({ eid }) => eid))
   const atEnd = stateSection !== 'state'
   return [...senders].flatMap((sender) => {
     const slot = findSlot(room, 'm.room.member', sender)
-    const eid = slot === undefined ? 0 : eidAtPosition(room, atEnd ? to : timeline.start, slot)
+    const eid =
+      slot === undefined ? 0 : eidAtPosition(room, atEnd ? told : Math.min(timeline.start, told), slot)
     return eid === 0 || (shown.has(eid) && !atEnd) ? [] : [eventByEid(room, eid)]
   })
 }

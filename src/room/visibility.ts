@@ -118,6 +118,14 @@ export function stateVisibleAt(
   return Number.isFinite(view.lastJoined) ? { ...result, upTo: view.lastJoined + 1 } : result
 }
 
+/**
+ * How far in the range up to `to` a user is told of the state: as `stateVisibleAt`, and 0, which is before all state, for those
+ * who were never in the room.
+ */
+export function stateToldUpTo(to: number, { lastJoined, worldReadable }: View): number {
+  return worldReadable ? to : Math.max(0, Math.min(to, lastJoined + 1))
+}
+
 function forbidden(): MatrixError {
   return new MatrixError('M_FORBIDDEN', 403, 'You are not in this room')
 }

@@ -1,7 +1,7 @@
 // Attack: doing in a room what one has no power to do, and seeing what one has no business to see.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { JsonObject, JsonValue } from '../../src/matrix/json.ts'
+import { type JsonObject, type JsonValue, objectProperty } from '../../src/matrix/json.ts'
 import { askingServer, federation } from '../support/asking-server.ts'
 import { newClient, refusal, type RoomClient } from '../support/room-client.ts'
 import { startServer, type TestServer } from '../support/server.ts'
@@ -277,6 +277,70 @@ describe('events from after the end of a membership', () => {
     expect(seen.filter((text) => text.includes('secret') || text.includes(secret))).toEqual([])
     // And the look was not at nothing.
     expect(seen.filter((text) => text.includes('for all')).length).toBeGreaterThan(2)
+  })
+
+  const everySync = async (since: string): Promise<string[]> => {
+    const withLeft = `filter=${encodeURIComponent('{"room":{"include_leave":true}}')}`
+    const queries = [
+      '',
+      withLeft,
+      `since=${since}`,
+      `since=${since}&full_state=true`,
+      `${withLeft}&use_state_after=true`,
+      `since=${since}&use_state_after=true`,
+    ]
+    const answers = await Promise.all(queries.map((query) => mallory.done('GET', `/sync?${query}`)))
+    return answers.map((answer) => JSON.stringify(objectProperty(answer, 'rooms') ?? {}))
+  }
+
+  const neverJoined: [string, string, (roomId: string) => Promise<unknown>][] = [
+    ['turning down an invite', 'invite', (roomId) => mallory.leave(roomId)],
+    ['an invite that was taken back', 'invite', (roomId) => alice.act('kick', roomId, mallory.userId)],
+    ['a ban that ended an invite', 'invite', (roomId) => alice.act('ban', roomId, mallory.userId)],
+    ['a knock that was refused', 'knock', (roomId) => alice.act('kick', roomId, mallory.userId)],
+  ]
+  test.each(neverJoined)('do not come with the state after %s', async (_, offer, end) => {
+    const roomId = await alice.createRoom({
+      initial_state: [
+        { type: 'm.room.join_rules', content: { join_rule: 'knock' } },
+        { type: 'org.example.state', content: { value: 'secret' } },
+      ],
+    })
+    const since = textOf(await mallory.done('GET', '/sync'), 'next_batch')
+    await (offer === 'knock' ? mallory.knock(roomId) : alice.act('invite', roomId, mallory.userId))
+    await end(roomId)
+    const seen = await everySync(since)
+    expect(seen.filter((text) => text.includes('secret'))).toEqual([])
+    // That it is over is told all the same.
+    const { leave } = JSON.parse(seen[1] ?? '') as {
+      leave: Record<string, { timeline: { events: unknown[] } }>
+    }
+    expect(leave[roomId]?.timeline.events).toMatchObject([{ type: 'm.room.member' }])
+  })
+
+  test('do not come with the state when a ban follows later', async () => {
+    const roomId = await publicRoom()
+    await mallory.join(roomId)
+    const since = textOf(await mallory.done('GET', '/sync'), 'next_batch')
+    await alice.setState(roomId, 'm.room.topic', { topic: 'for all' })
+    await mallory.leave(roomId)
+    await alice.setState(roomId, 'm.room.topic', { topic: 'secret' })
+    await alice.act('ban', roomId, mallory.userId)
+    const seen = await everySync(since)
+    expect(seen.filter((text) => text.includes('secret'))).toEqual([])
+    expect(seen.every((text) => text.includes('"membership":"ban"'))).toBe(true)
+    expect(seen[0]).toContain('for all')
+  })
+
+  test('are not counted', async () => {
+    const roomId = await publicRoom()
+    await mallory.join(roomId)
+    const since = textOf(await mallory.done('GET', '/sync'), 'next_batch')
+    await mallory.leave(roomId)
+    const seen = await everySync(since)
+    expect(seen.filter((text) => text.includes(roomId)).length).toBeGreaterThan(2)
+    const left = seen.map((text) => (JSON.parse(text) as { leave?: Record<string, object> }).leave?.[roomId])
+    expect(left.filter((room) => room !== undefined && 'summary' in room)).toEqual([])
   })
 
   test.each(endings)('do not come by a poll that was waiting during %s', async (_, end) => {
