@@ -27,7 +27,7 @@ const inviteBody = v.looseObject({ ...reasonBody.entries, user_id: v.optional(v.
 /** Joining, knocking, inviting, leaving, forgetting, kicking and banning. */
 export function roomMembershipRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3joinroomidoralias
-  app.post('/_matrix/client/v3/join/:roomIdOrAlias', requireSession(), async (c) =>
+  app.post('/_matrix/client/v3/join/:roomIdOrAlias', requireSession({ guests: true }), async (c) =>
     c.json({ room_id: await join(c, () => roomOrAlias(c)) }),
   )
 

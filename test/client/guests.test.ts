@@ -61,6 +61,8 @@ const listed = [
 
 // Older and newer forms of endpoints of the list.
 const otherForms = [
+  // What the SDK that most clients are made of joins by, with the id of the room.
+  'POST /_matrix/client/v3/join/:roomIdOrAlias',
   'GET /_matrix/client/v3/rooms/:roomId/state/:eventType',
   'GET /_matrix/client/v3/rooms/:roomId/state/:eventType/',
   'PUT /_matrix/client/v3/rooms/:roomId/state/:eventType',
@@ -92,7 +94,6 @@ const name = ({ method, path }: Route) => `${method} ${path}`
 
 describe('guests reach', () => {
   const values: Record<string, string> = {
-    roomIdOrAlias: '!nowhere:test.local',
     roomAlias: '#nowhere:test.local',
     eventId: '$nothing',
     keyName: 'displayname',
@@ -108,6 +109,7 @@ describe('guests reach', () => {
         state('m.room.history_visibility', { history_visibility: 'world_readable' }),
       ],
     })
+    values['roomIdOrAlias'] = values['roomId']
   })
   const answerTo = async ({ method, path }: Route, token: string | undefined) => {
     const filled = path.replaceAll(/:(\w+)(\{[^}]*\})?/g, (_, parameter: string) =>
@@ -174,6 +176,17 @@ it('MSC4189: guests fetch media and thumbnails, and neither upload nor look at s
   expect(await server.request('GET', `${media}/config`, { token })).toEqual(refused)
   expect(await server.request('POST', '/_matrix/media/v3/upload', { token })).toEqual(refused)
   expect(await server.request('POST', '/_matrix/media/v1/create', { token })).toEqual(refused)
+})
+
+it('guests join by an alias too', async () => {
+  const roomId = await alice.createRoom({
+    preset: 'public_chat',
+    initial_state: [{ type: 'm.room.guest_access', content: { guest_access: 'can_join' } }],
+  })
+  await alice.setAlias('#guests:test.local', roomId)
+  const visitor = await newGuest()
+  expect(await visitor.join('#guests:test.local')).toMatchObject({ status: 200, body: { room_id: roomId } })
+  expect(await visitor.join('#nowhere:test.local')).toEqual(refusal(404, 'M_NOT_FOUND'))
 })
 
 describe('a room that is closed to guests', () => {
