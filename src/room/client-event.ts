@@ -1,5 +1,6 @@
 // Events as clients see them. Specification: client-server API, "Room event format", "Types of room events".
 
+import type { Event } from '../matrix/event.ts'
 import { type JsonObject, stringProperty } from '../matrix/json.ts'
 import { identity, type RoomContext } from './context.ts'
 import { eventByEid, type StoredEvent } from './events.ts'
@@ -69,13 +70,18 @@ export function syncEvent(room: RoomContext, stored: StoredEvent, viewer?: Viewe
     event_id: event.event_id,
     sender: event.sender,
     origin_server_ts: event.origin_server_ts,
-    content: event.content,
+    content: clientContent(event),
     unsigned: unsigned(room, stored, viewer),
   }
   if (event.state_key !== undefined) result['state_key'] = event.state_key
-  // Since room version 11 `redacts` stands in the content; clients of old still look for it at the top.
   if (event.redacts !== undefined) result['redacts'] = event.redacts
   return result
+}
+
+// Since room version 11 `redacts` stands in the content, before it stood at the top. Clients of old and of today find it in
+// both places, whatever the version. Room version 11, "Moving the redacts property".
+function clientContent({ content, redacts }: Event): JsonObject {
+  return redacts === undefined ? content : { ...content, redacts }
 }
 
 /** The event for a client, with `room_id`. */

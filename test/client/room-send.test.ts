@@ -167,6 +167,19 @@ describe('a redaction', () => {
     })
   })
 
+  it.each(['1', '10', '11'])('name what they redact in both places in version %s', async (version) => {
+    const roomId = await roomWithBob(version)
+    const eventId = await alice.send(roomId, { body: 'oops' })
+    const redaction = textOf((await alice.redact(roomId, eventId)).body, 'event_id')
+    const named = { type: 'm.room.redaction', redacts: eventId, content: { redacts: eventId } }
+    expect((await bob.event(roomId, redaction)).body).toMatchObject(named)
+    expect((await bob.event(roomId, eventId)).body).toMatchObject({ unsigned: { redacted_because: named } })
+    const { rooms } = (await bob.done('GET', '/sync')) as {
+      rooms: { join: Record<string, { timeline: { events: unknown[] } }> }
+    }
+    expect(rooms.join[roomId]?.timeline.events.at(-1)).toMatchObject(named)
+  })
+
   it.each(['10', '11'])('sent as an event works in version %s as well', async (version) => {
     const roomId = await roomWithBob(version)
     const eventId = await alice.send(roomId, { body: 'oops' })
