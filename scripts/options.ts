@@ -200,6 +200,12 @@ const options: readonly Option[] = [
     ...oneOf('on', ['on', 'off']),
   },
   {
+    name: 'oauth',
+    value: 'on|off',
+    help: 'offer the OAuth 2.0 API besides the legacy one; it needs --public-base-url',
+    ...oneOf('off', ['on', 'off']),
+  },
+  {
     name: 'mail-from',
     value: 'ADDRESS',
     help: 'sender of mails, as Name <address>; mail needs this, the public base URL and one of the two below',
@@ -316,6 +322,7 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     SSO_PROVIDERS: value('sso-providers'),
     SSO_CLIENT_WHITELIST: value('sso-client-whitelist'),
     PASSWORD_LOGIN: value('password-login'),
+    OAUTH: value('oauth'),
     MAIL_FROM: value('mail-from'),
     MAIL_URL: value('mail-url'),
     MAIL_TOKEN: value('mail-token'),

@@ -81,6 +81,7 @@ import { whoamiRoutes } from './client/whoami.ts'
 import { federationRoutes } from './federation/server/routes.ts'
 import type { App, AppEnv } from './http/app-type.ts'
 import { mediaRoutes } from './media/media-routes.ts'
+import { oauthRoutes } from './oauth/routes.ts'
 import { config } from './config.ts'
 import { currentPath } from './http/current-path.ts'
 import { renderError } from './http/render-error.ts'
@@ -144,6 +145,7 @@ export function createApp(): App {
   mediaRoutes(app)
   notificationRoutes(app)
   mutualRoomsRoutes(app)
+  oauthRoutes(app)
   openidRoutes(app)
   presenceRoutes(app)
   profileRoutes(app)

@@ -9,6 +9,7 @@ import { type MailSettings, mailSettings } from './mail/mail-settings.ts'
 import type { ServerName } from './matrix/event.ts'
 import { roomVersion, type RoomVersionId } from './matrix/room-version.ts'
 import { parseServerName } from './matrix/identifiers.ts'
+import { type OauthSettings, oauthSettings } from './oauth/oauth-settings.ts'
 import { integer, oneOf } from './settings.ts'
 import { passwordLogin, ssoSettings, type SsoSettings } from './sso/sso-settings.ts'
 
@@ -49,6 +50,8 @@ export interface Config {
   readonly sso: SsoSettings | undefined
   /** Whether users log in by password, and register with one. */
   readonly passwordLogin: boolean
+  /** Where the OAuth 2.0 API is; undefined where it is off. */
+  readonly oauth: OauthSettings | undefined
   readonly appservices: readonly Appservice[]
 }
 
@@ -92,6 +95,7 @@ function readConfig(env: Env): Config {
     mail: mailSettings(env),
     sso,
     passwordLogin: passwordLogin(env, sso),
+    oauth: oauthSettings(env),
     appservices: readAppservices(env, serverName),
   }
 }

@@ -107,6 +107,8 @@ export interface Env {
   readonly SSO_PROVIDERS?: string
   readonly SSO_CLIENT_WHITELIST?: string
   readonly PASSWORD_LOGIN?: string
+  /** `on` offers the OAuth 2.0 API besides the legacy one: see docs/operators.md. */
+  readonly OAUTH?: string
   /** Whom to ask for help: a Matrix user id, an address, a page. Published in a well-known document when set. */
   readonly SUPPORT_USER?: string
   readonly SUPPORT_EMAIL?: string

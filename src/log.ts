@@ -44,6 +44,12 @@ export type LogEvent =
   | { event: 'sso_login'; user_id: string; provider: string; purpose: 'login' | 'interactive-auth' }
   | { event: 'sso_linked'; user_id: string; provider: string }
   | { event: 'sso_refused'; reason: string; detail?: string }
+  | { event: 'browser_signed_in'; user_id: string }
+  | { event: 'oauth_allowed'; user_id: string; client_id: string }
+  | { event: 'oauth_code_replayed'; user_id: string; client_id: string }
+  | { event: 'oauth_session'; user_id: string; client_id: string; device_id: string }
+  | { event: 'oauth_revoked'; user_id: string; device_id: string }
+  | { event: 'cross_signing_reset_allowed'; user_id: string }
   | { event: 'push_failed'; gateway: string; failures: number; error: string }
   | { event: 'push_not_made'; gateway: string; error: string }
   | { event: 'captcha_not_verified'; error: string }

@@ -2,7 +2,7 @@
 
 import { config } from '../config.ts'
 import type { App } from '../http/app-type.ts'
-import { requireSession } from '../http/session.ts'
+import { requireSession, type Session } from '../http/session.ts'
 import { roomVersionIds, unstableRoomVersionIds } from '../matrix/room-version.ts'
 
 const moderation = { suspend: true, lock: true }
@@ -13,7 +13,8 @@ export function capabilitiesRoutes(app: App): void {
   app.get('/_matrix/client/v3/capabilities', requireSession(), (c) =>
     c.json({
       capabilities: {
-        'm.change_password': { enabled: config(c.env).passwordLogin },
+        // Clients of the OAuth 2.0 API send their users to the account page.
+        'm.change_password': { enabled: config(c.env).passwordLogin && isLegacy(c.var.session) },
         'm.room_versions': {
           default: config(c.env).defaultRoomVersion,
           available: Object.fromEntries([
@@ -26,8 +27,8 @@ export function capabilitiesRoutes(app: App): void {
         'm.set_displayname': { enabled: true },
         'm.set_avatar_url': { enabled: true },
         // Without mail nobody could show that an address is theirs.
-        'm.3pid_changes': { enabled: config(c.env).mail !== undefined },
-        'm.get_login_token': { enabled: true },
+        'm.3pid_changes': { enabled: config(c.env).mail !== undefined && isLegacy(c.var.session) },
+        'm.get_login_token': { enabled: isLegacy(c.var.session) },
         'm.forget_forced_upon_leave': { enabled: false },
         'org.matrix.msc3720.account_status': { enabled: true },
         // For those alone who may.
@@ -37,4 +38,9 @@ export function capabilitiesRoutes(app: App): void {
       },
     }),
   )
+}
+
+// What takes interactive authentication is not for clients of the OAuth 2.0 API.
+function isLegacy({ oauthClient }: Session): boolean {
+  return oauthClient === undefined
 }

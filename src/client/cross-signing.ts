@@ -6,7 +6,7 @@ import type { SignatureFailure, SignedKey } from '../hub/upload-signatures.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
 import { jsonObject } from '../http/json-body.ts'
-import { ownerFlows } from '../http/owner-flows.ts'
+import { crossSigningFlows } from '../http/owner-flows.ts'
 import { requireSession, type Session } from '../http/session.ts'
 import { CanonicalJsonError, canonicalJson } from '../matrix/canonical-json.ts'
 import { type KeyUsage, parseCrossSigningKey } from '../matrix/cross-signing-key.ts'
@@ -37,7 +37,7 @@ async function uploadSigningKeys(c: AppContext): Promise<Response> {
   const hub = hubStub(c.env, session.shard)
   // The first keys, and the same ones once more, need no authentication.
   if (await hub.uploadSigningKeys({ ...keys, authenticated: false })) return c.json({})
-  const auth = await interactiveAuth(c, { body, flows: await ownerFlows(c.env, session), session })
+  const auth = await interactiveAuth(c, { body, flows: await crossSigningFlows(c.env, session), session })
   if (auth instanceof Response) return auth
   await hub.uploadSigningKeys({ ...keys, authenticated: true })
   return c.json({})

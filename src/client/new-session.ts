@@ -8,7 +8,7 @@ import { type Env, hubStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { UserId } from '../matrix/event.ts'
 import { newSecretToken, tokenHash } from '../storage/secret-token.ts'
-import { endSessionsOfGeneration, insertSession } from '../storage/sessions.ts'
+import { endSessionsOfGeneration, insertSession, type OauthGrant } from '../storage/sessions.ts'
 
 /** How long an access token is valid for a client that can refresh it, in milliseconds. */
 export const accessTokenLifetimeMs = 60 * 60 * 1000
@@ -27,6 +27,8 @@ export interface DeviceRequest {
   readonly device_id?: string | undefined
   readonly initial_device_display_name?: string | undefined
   readonly refresh_token?: boolean | undefined
+  /** The client of the OAuth 2.0 API that gets the session. */
+  readonly oauth?: OauthGrant | undefined
 }
 
 export interface SessionAnswer {
@@ -38,6 +40,13 @@ export interface SessionAnswer {
   expires_in_ms?: number
 }
 
+export interface OpenedSession {
+  readonly accessToken: string
+  readonly refreshToken: string | undefined
+  readonly deviceId: string
+  readonly generation: number
+}
+
 /** Opens a session on a new or known device and answers its tokens, as login and registration do. */
 export async function newSession(
   env: Env,
@@ -45,6 +54,25 @@ export async function newSession(
   device: DeviceRequest,
   ip: string | undefined,
 ): Promise<SessionAnswer> {
+  const { accessToken, refreshToken, deviceId } = await openSession(env, user, device, ip)
+  return {
+    user_id: user.userId,
+    access_token: accessToken,
+    device_id: deviceId,
+    home_server: config(env).serverName,
+    ...(refreshToken === undefined
+      ? {}
+      : { refresh_token: refreshToken, expires_in_ms: accessTokenLifetimeMs }),
+  }
+}
+
+/** Opens a session on a new or known device. 409 M_UNKNOWN where the device was deleted meanwhile. */
+export async function openSession(
+  env: Env,
+  user: { readonly userId: UserId; readonly shard: number },
+  device: DeviceRequest,
+  ip: string | undefined,
+): Promise<OpenedSession> {
   const { userId, shard } = user
   const hub = hubStub(env, shard)
   const deviceId = device.device_id ?? newDeviceId()
@@ -65,21 +93,14 @@ export async function newSession(
     createdAt: now,
     expiresAt: refreshToken === undefined ? null : now + accessTokenLifetimeMs,
     ...(refreshToken === undefined ? {} : { refreshTokenHash: tokenHash(refreshToken) }),
+    oauth: device.oauth,
   })
   // The device may have been deleted before its new session was there to be ended with it.
   if ((await hub.deviceGeneration(userId, deviceId)) !== generation) {
     await endSessionsOfGeneration(env, userId, { deviceId, generation })
     throw new MatrixError('M_UNKNOWN', 409, 'The device was logged out meanwhile')
   }
-  return {
-    user_id: userId,
-    access_token: accessToken,
-    device_id: deviceId,
-    home_server: config(env).serverName,
-    ...(refreshToken === undefined
-      ? {}
-      : { refresh_token: refreshToken, expires_in_ms: accessTokenLifetimeMs }),
-  }
+  return { accessToken, refreshToken, deviceId, generation }
 }
 
 function newDeviceId(): string {

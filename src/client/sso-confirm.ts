@@ -10,6 +10,7 @@ import { nextStages, settled } from '../http/interactive-auth-stages.ts'
 import { log } from '../log.ts'
 import type { UserId } from '../matrix/event.ts'
 import { stringProperty } from '../matrix/json.ts'
+import { oauthPath } from '../oauth/oauth-settings.ts'
 import { forgetAttempt, ownAttempt, pageUrl, redirectOnce, requireSso, ssoPath } from '../sso/attempt.ts'
 import { refuseEnded } from '../sso/found-account.ts'
 import { clientName, cspSource, isKnownClient, withLoginToken } from '../sso/redirect-url.ts'
@@ -70,8 +71,9 @@ export async function goOn(
   status: 302 | 303,
 ): Promise<Response> {
   const url = attempt.redirectUrl === null ? undefined : new URL(attempt.redirectUrl)
-  // Our own page hands the login to the application that has opened it.
-  const known = [...sso.knownClients, new URL(`${sso.baseUrl}${loginFallbackPath}`)]
+  // Our own pages hand the login to the application that has opened them, or ask who is to have it themselves.
+  const own = [loginFallbackPath, `${oauthPath}/signed-in`]
+  const known = [...sso.knownClients, ...own.map((path) => new URL(`${sso.baseUrl}${path}`))]
   return url && isKnownClient(known, url)
     ? await toClient(c, sso, attempt, url, status)
     : redirectOnce(c, pageUrl(sso, 'confirm', attempt.id), status)

@@ -8,6 +8,7 @@ import type { AuthStage, StageOutcome } from './auth-stages/auth-stage.ts'
 import { captchaStage, captchaStageNames } from './auth-stages/captcha.ts'
 import { dummyStage } from './auth-stages/dummy.ts'
 import { emailIdentityStage } from './auth-stages/email-identity.ts'
+import { oauthStage } from './auth-stages/oauth.ts'
 import { passwordStage } from './auth-stages/password.ts'
 import { registrationTokenStage } from './auth-stages/registration-token.ts'
 import { ssoStage } from './auth-stages/sso.ts'
@@ -22,6 +23,8 @@ const stages = {
   [captchaStageNames.recaptcha]: captchaStage,
   [captchaStageNames.turnstile]: captchaStage,
   'm.login.terms': termsStage,
+  'm.oauth': oauthStage,
+  'org.matrix.cross_signing_reset': oauthStage,
 } as const satisfies Record<string, AuthStage>
 
 const usualLifetimeMs = 15 * 60 * 1000

@@ -17,10 +17,12 @@ export function passwordFlows(env: Env): Flows {
 
 /**
  * The flows that an account has the means for: its password, signing in once more with a provider that it is linked with, or
- * either. None for an application service, which is asked for nothing. 403 M_FORBIDDEN where the account has no means.
+ * either. None for an application service, which is asked for nothing. 403 M_FORBIDDEN where the account has no means, and for
+ * clients of the OAuth 2.0 API: they are not trusted with a password, and what takes one is done on the account page.
  */
-export async function ownerFlows(env: Env, { userId, appservice }: Session): Promise<Flows> {
+export async function ownerFlows(env: Env, { userId, appservice, oauthClient }: Session): Promise<Flows> {
   if (appservice) return []
+  if (oauthClient !== undefined) throw onAccountPage()
   const { sso, passwordLogin } = config(env)
   const user = await findUser(env, userId)
   const linked = sso === undefined ? [] : await linkedProviders(env, userId)
@@ -34,4 +36,15 @@ export async function ownerFlows(env: Env, { userId, appservice }: Session): Pro
     ...(byPassword ? [['m.login.password'] as const] : []),
     ...(bySso ? [['m.login.sso'] as const] : []),
   ]
+}
+
+/** The flows for new cross-signing keys, which clients of the OAuth 2.0 API may replace: their users agree on the account page. */
+export async function crossSigningFlows(env: Env, session: Session): Promise<Flows> {
+  if (session.oauthClient === undefined) return await ownerFlows(env, session)
+  // MSC4312: deployed clients know the second.
+  return [['m.oauth'], ['org.matrix.cross_signing_reset']]
+}
+
+function onAccountPage(): MatrixError {
+  return new MatrixError('M_FORBIDDEN', 403, 'This is done on the account page: see account_management_uri')
 }

@@ -31,6 +31,8 @@ interface SessionUser {
 export interface DeviceSession extends SessionUser {
   readonly device: SessionDevice
   readonly appservice?: undefined
+  /** The client of the OAuth 2.0 API that has the session. */
+  readonly oauthClient?: string
 }
 
 /** The session of an application service that acts as a user. */
@@ -38,6 +40,7 @@ export interface AppserviceSession extends SessionUser {
   /** Undefined where it acts as none. */
   readonly device: SessionDevice | undefined
   readonly appservice: Appservice
+  readonly oauthClient?: undefined
 }
 
 export type Session = DeviceSession | AppserviceSession

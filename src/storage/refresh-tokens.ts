@@ -17,11 +17,17 @@ export interface Successor {
 }
 
 /**
- * Stores the successors of a refresh token. The token itself stays usable until one of them is used. 401
+ * Stores the successors of a refresh token of a client of the OAuth 2.0 API, or of the legacy API where `clientId` is undefined:
+ * neither takes the other's. Answers the scope that was agreed to, null for the legacy API. The token itself stays usable until one of them is used. 401
  * M_UNKNOWN_TOKEN for a token that is unknown, or invalidated: then somebody else may hold it, and all tokens of the
  * device end.
  */
-export async function rotateRefreshToken(env: Env, token: string, next: Successor): Promise<void> {
+export async function rotateRefreshToken(
+  env: Env,
+  token: string,
+  next: Successor,
+  clientId?: string,
+): Promise<string | null> {
   const hash = tokenHash(token)
   const row = await database(env)
     .select({ token: refreshTokens, user: users })
@@ -30,6 +36,7 @@ export async function rotateRefreshToken(env: Env, token: string, next: Successo
     .where(eq(refreshTokens.tokenHash, hash))
     .get()
   if (!row || row.user.deactivatedAt !== null) throw unknownToken('Unknown refresh token')
+  if (row.token.clientId !== (clientId ?? null)) throw unknownToken('Unknown refresh token')
   if (row.user.locked) throw userLocked()
   const { userId, deviceId, generation, invalidatedAt, supersedes } = row.token
   if (invalidatedAt !== null) {
@@ -40,11 +47,11 @@ export async function rotateRefreshToken(env: Env, token: string, next: Successo
   const usable = sql`FROM refresh_tokens WHERE token_hash = ${hash} AND invalidated_at IS NULL`
   const statements = [
     sql`
-      INSERT INTO sessions (token_hash, user_id, device_id, generation, created_at, expires_at, supersedes)
-      SELECT ${next.accessTokenHash}, user_id, device_id, generation, ${next.now}, ${next.expiresAt}, ${hash} ${usable}`,
+      INSERT INTO sessions (token_hash, user_id, device_id, generation, created_at, expires_at, supersedes, client_id)
+      SELECT ${next.accessTokenHash}, user_id, device_id, generation, ${next.now}, ${next.expiresAt}, ${hash}, client_id ${usable}`,
     sql`
-      INSERT INTO refresh_tokens (token_hash, user_id, device_id, generation, created_at, supersedes)
-      SELECT ${next.refreshTokenHash}, user_id, device_id, generation, ${next.now}, ${hash} ${usable}`,
+      INSERT INTO refresh_tokens (token_hash, user_id, device_id, generation, created_at, supersedes, client_id, scope)
+      SELECT ${next.refreshTokenHash}, user_id, device_id, generation, ${next.now}, ${hash}, client_id, scope ${usable}`,
     // Since v1.3: the use of a new refresh token revokes the one before it.
     sql`UPDATE refresh_tokens SET invalidated_at = ${next.now} WHERE token_hash = ${supersedes}`,
     sql`UPDATE refresh_tokens SET supersedes = NULL WHERE token_hash = ${hash}`,
@@ -53,4 +60,5 @@ export async function rotateRefreshToken(env: Env, token: string, next: Successo
     env.DB.batch(statements.map((query) => statement(env, query))),
   )
   if ((inserted?.meta.changes ?? 0) === 0) throw unknownToken('Unknown refresh token')
+  return row.token.scope
 }

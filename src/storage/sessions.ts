@@ -8,6 +8,7 @@ import type { DeviceSelection } from '../hub/devices.ts'
 import type { DeviceSession } from '../http/session.ts'
 import type { UserId } from '../matrix/event.ts'
 import { database } from './database.ts'
+import { browserSessions } from './schema/oauth.ts'
 import { loginTokens, refreshTokens, sessions } from './schema/sessions.ts'
 import { users } from './schema/users.ts'
 import { tokenHash } from './secret-token.ts'
@@ -50,6 +51,7 @@ export async function findSession(
     guest: user.guest,
     admin: user.admin,
     suspended: user.suspended,
+    ...(session.clientId === null ? {} : { oauthClient: session.clientId }),
   }
   if (!user.locked) cacheSession(env, lookedUpAt, hash, found, session.expiresAt)
   return found
@@ -98,6 +100,24 @@ async function confirmRefresh(env: Env, session: typeof sessions.$inferSelect, o
   )
 }
 
+/** Whose an access or refresh token is and of which device, whether or not it can still be used. Of all users alike. */
+export async function sessionOfAnyToken(
+  env: Env,
+  token: string,
+): Promise<{ readonly userId: UserId; readonly deviceId: string; readonly shard: number } | undefined> {
+  const hash = tokenHash(token)
+  for (const table of [sessions, refreshTokens]) {
+    const row = await database(env)
+      .select({ userId: users.userId, deviceId: table.deviceId, shard: users.shard })
+      .from(table)
+      .innerJoin(users, eq(users.userId, table.userId))
+      .where(eq(table.tokenHash, hash))
+      .get()
+    if (row) return row
+  }
+  return undefined
+}
+
 export interface NewSession {
   readonly userId: UserId
   readonly deviceId: string
@@ -107,12 +127,20 @@ export interface NewSession {
   readonly createdAt: number
   /** Hash of a refresh token, for a client that can refresh. */
   readonly refreshTokenHash?: string
+  /** The client of the OAuth 2.0 API that the session is for. */
+  readonly oauth?: OauthGrant | undefined
+}
+
+/** What a user has agreed to: a client, and the scope it gets. */
+export interface OauthGrant {
+  readonly clientId: string
+  readonly scope: string
 }
 
 /** Opens a session. All earlier tokens of the device end with it. */
 export async function insertSession(env: Env, session: NewSession): Promise<void> {
   const db = database(env)
-  const { refreshTokenHash, ...access } = session
+  const { refreshTokenHash, oauth, ...access } = session
   const { userId, deviceId, generation, createdAt } = session
   const refresh =
     refreshTokenHash === undefined
@@ -120,7 +148,7 @@ export async function insertSession(env: Env, session: NewSession): Promise<void
       : [
           db
             .insert(refreshTokens)
-            .values({ tokenHash: refreshTokenHash, userId, deviceId, generation, createdAt }),
+            .values({ tokenHash: refreshTokenHash, userId, deviceId, generation, createdAt, ...oauth }),
         ]
   await changingSessions(() =>
     db.batch([
@@ -129,7 +157,7 @@ export async function insertSession(env: Env, session: NewSession): Promise<void
       db
         .delete(refreshTokens)
         .where(and(eq(refreshTokens.userId, userId), eq(refreshTokens.deviceId, deviceId))),
-      db.insert(sessions).values(access),
+      db.insert(sessions).values({ ...access, clientId: oauth?.clientId ?? null }),
       ...refresh,
     ]),
   )
@@ -138,7 +166,7 @@ export async function insertSession(env: Env, session: NewSession): Promise<void
 // Leaves room for the user id among D1's 100 parameters.
 const devicesPerQuery = 90
 
-/** Ends all sessions of devices: access and refresh tokens; where not only some devices, login tokens too. */
+/** Ends all sessions of devices: access and refresh tokens; where not only some devices, login tokens and browsers too. */
 export async function endSessions(env: Env, userId: UserId, devices: DeviceSelection): Promise<void> {
   const db = database(env)
   if ('only' in devices) {
@@ -163,6 +191,7 @@ export async function endSessions(env: Env, userId: UserId, devices: DeviceSelec
       db.delete(sessions).where(and(eq(sessions.userId, userId), ofSessions)),
       db.delete(refreshTokens).where(and(eq(refreshTokens.userId, userId), ofRefreshTokens)),
       db.delete(loginTokens).where(eq(loginTokens.userId, userId)),
+      db.delete(browserSessions).where(eq(browserSessions.userId, userId)),
     ]),
   )
 }

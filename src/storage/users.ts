@@ -4,6 +4,7 @@ import { and, eq, isNull, sql } from 'drizzle-orm'
 import type { Env } from '../env.ts'
 import type { UserId } from '../matrix/event.ts'
 import { database, isUniqueViolation, statement } from './database.ts'
+import { browserSessions } from './schema/oauth.ts'
 import { profiles } from './schema/profiles.ts'
 import { loginTokens, refreshTokens, sessions } from './schema/sessions.ts'
 import { threepids } from './schema/threepids.ts'
@@ -184,6 +185,7 @@ export async function deactivateUser(env: Env, userId: UserId, erase: boolean, n
       db.delete(sessions).where(eq(sessions.userId, userId)),
       db.delete(refreshTokens).where(eq(refreshTokens.userId, userId)),
       db.delete(loginTokens).where(eq(loginTokens.userId, userId)),
+      db.delete(browserSessions).where(eq(browserSessions.userId, userId)),
       db.delete(threepids).where(eq(threepids.userId, userId)),
       db
         .update(profiles)

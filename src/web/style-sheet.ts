@@ -38,6 +38,10 @@ a.button {
   text-decoration: none; color: var(--on-accent); background: var(--accent); border-radius: .5rem;
 }
 nav + form { margin-top: 1.5rem; padding-top: 1.5rem; border-top: 1px solid var(--line); }
+button.quiet { margin-top: .75rem; color: var(--accent); background: none; border: 1px solid var(--line); }
+form + p, form + form { margin-top: 1.5rem; }
+ul { margin: 0 0 1rem; padding: 0; list-style: none; }
+li { margin: 0 0 .75rem; }
 button:disabled { opacity: .6; cursor: default; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 a { color: var(--accent); }

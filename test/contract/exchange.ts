@@ -199,6 +199,8 @@ function errorMismatches(
   if (body === undefined) return found
   const value = parsed(body)
   if (!isJsonObject(value)) return [...found, notJson(body)]
+  // Where the OAuth 2.0 API is off it is not there, as any other endpoint that is not.
+  if (path.includes('/hearth/oauth/') && status !== 404) return [...found, ...oauthMismatches(value, headers)]
   return [...found, ...errorBodyMismatches(response, status, value), ...retryMismatches(status, headers)]
 }
 
@@ -213,6 +215,19 @@ function errorBodyMismatches(response: JsonObject | undefined, status: number, b
       : [{ pointer: `/${field}`, rule: 'error', message: 'must be there, a string', found: body }],
   )
   return [...standard, ...(schema ? mismatches(schema, body) : [])]
+}
+
+// RFC 6749, section 5.2. Client-server API, "API Standards": endpoints that other specifications define use their rules.
+function oauthMismatches(body: JsonObject, headers: Headers): Mismatch[] {
+  const stored = headers.get('Cache-Control') !== 'no-store'
+  return [
+    ...(/^[a-z_]+$/.test(stringProperty(body, 'error') ?? '') && property(body, 'errcode') === undefined
+      ? []
+      : [{ pointer: '/error', rule: 'error', message: 'must be an error of OAuth 2.0', found: body }]),
+    ...(stored
+      ? [{ pointer: '/Cache-Control', rule: 'required', message: 'must be no-store', found: undefined }]
+      : []),
+  ]
 }
 
 // Since v1.10 the header says when to try again.

@@ -13,6 +13,7 @@ export const sessions = sqliteTable(
     createdAt: integer('created_at').notNull(),
     expiresAt: integer('expires_at'),
     supersedes: text('supersedes'),
+    clientId: text('client_id'),
   },
   (table) => [index('sessions_device').on(table.userId, table.deviceId)],
 )
@@ -27,6 +28,8 @@ export const refreshTokens = sqliteTable(
     createdAt: integer('created_at').notNull(),
     supersedes: text('supersedes'),
     invalidatedAt: integer('invalidated_at'),
+    clientId: text('client_id'),
+    scope: text('scope'),
   },
   (table) => [index('refresh_tokens_device').on(table.userId, table.deviceId)],
 )

@@ -1,0 +1,118 @@
+// The authorization endpoint: who comes from a client signs in, is asked, and goes back. Specification: client-server API,
+// "Authorisation code flow", "User registration"; RFC 6749, section 4.1; RFC 9700.
+
+import { html } from 'hono/html'
+import { MatrixError } from '../errors.ts'
+import type { App, AppContext } from '../http/app-type.ts'
+import { formFields } from '../http/form-body.ts'
+import { log } from '../log.ts'
+import { redirectOnce } from '../sso/attempt.ts'
+import { clientName, cspSource } from '../sso/redirect-url.ts'
+import { insertCode } from '../storage/oauth-codes.ts'
+import { newSecretToken, tokenHash } from '../storage/secret-token.ts'
+import type { User } from '../storage/users.ts'
+import { showPage } from '../web/page.ts'
+import { answerUrl, type AuthorizationRequest, readAuthorizationRequest } from './authorization-request.ts'
+import { type Browser, browserOf, checkForm } from './browser.ts'
+import { canRegister } from './browser-registration.ts'
+import { consentText, decisionButtons } from './consent.ts'
+import { OauthError } from './oauth-error.ts'
+import { type OauthSettings, oauthUrl } from './oauth-settings.ts'
+import { currentPage, form, page } from './pages.ts'
+import { signInPage, whoIsSignedIn } from './sign-in.ts'
+
+/** GET of the authorization endpoint, POST of the consent that it asks for. */
+export function authorizeRoutes(app: App): void {
+  // https://spec.matrix.org/v1.19/client-server-api/#authorisation-code-flow
+  page(app, 'authorize', { get: authorize })
+  page(app, 'consent', { post: decided })
+}
+
+async function authorize(c: AppContext, oauth: OauthSettings): Promise<Response> {
+  const query = new URL(c.req.url).searchParams
+  const request = await readAuthorizationRequest(c.env, query)
+  if ('error' in request) return redirectOnce(c, answerUrl(oauth, request.recipient, request.error), 302)
+  if (request.create && canRegister(c.env)) {
+    query.delete('prompt')
+    const next = `authorize?${query.toString()}`
+    return redirectOnce(c, `${oauthUrl(oauth, 'register')}?${new URLSearchParams({ next }).toString()}`, 302)
+  }
+  const browser = await browserOf(c, oauth)
+  const next = currentPage(c, 'authorize')
+  return browser.user
+    ? await consentPage(c, oauth, browser, browser.user, request, next)
+    : await signInPage(c, oauth, browser, { next, below: wayBack(oauth, request) })
+}
+
+function wayBack(oauth: OauthSettings, request: AuthorizationRequest) {
+  return html`<p><a href="${answerUrl(oauth, request, denied())}">Back to the application</a></p>`
+}
+
+async function consentPage(
+  c: AppContext,
+  oauth: OauthSettings,
+  browser: Browser,
+  user: User,
+  request: AuthorizationRequest,
+  next: string,
+): Promise<Response> {
+  const redirect = new URL(request.redirectUri)
+  const where = redirect.protocol === 'https:' ? redirect.hostname : clientName(redirect)
+  const text = await consentText(c, user, request.client, request.scope, where)
+  const fields = { request: next }
+  return await showPage(c, {
+    title: 'Let this application in?',
+    formTargets: [formTarget(redirect)],
+    content: () => html`
+      ${text}
+      ${form(oauth, browser, { action: 'consent', purpose: purposeOf(next), fields }, decisionButtons)}
+      ${whoIsSignedIn(oauth, browser, next)}
+    `,
+  })
+}
+
+// Content-Security-Policy knows no IPv6 addresses.
+function formTarget(redirect: URL): string {
+  return redirect.hostname === '[::1]' ? redirect.protocol : cspSource(redirect)
+}
+
+// An answer counts for the very request that was shown.
+const purposeOf = (request: string) => `consent ${request}`
+
+async function decided(c: AppContext, oauth: OauthSettings): Promise<Response> {
+  const sent = await formFields(c)
+  const shown = sent['request'] ?? ''
+  const browser = await browserOf(c, oauth)
+  checkForm(browser, purposeOf(shown), sent)
+  const request = await readAuthorizationRequest(
+    c.env,
+    new URLSearchParams(shown.replace(/^authorize\??/, '')),
+  )
+  if ('error' in request) return redirectOnce(c, answerUrl(oauth, request.recipient, request.error), 303)
+  if (sent['decision'] === 'deny') return redirectOnce(c, answerUrl(oauth, request, denied()), 303)
+  if (sent['decision'] !== 'allow') throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid field decision')
+  // It took too long: they sign in once more, and are asked once more.
+  if (!browser.user) return redirectOnce(c, oauthUrl(oauth, shown), 303)
+  const code = await issueCode(c, browser.user, request)
+  return redirectOnce(c, answerUrl(oauth, request, { code }), 303)
+}
+
+async function issueCode(c: AppContext, { userId }: User, request: AuthorizationRequest): Promise<string> {
+  const code = newSecretToken()
+  const { clientId, redirectUri, codeChallenge, scope } = request
+  await insertCode(c.env, {
+    codeHash: tokenHash(code),
+    clientId,
+    userId,
+    redirectUri,
+    codeChallenge,
+    scope: scope.text,
+    deviceId: scope.deviceId,
+  })
+  log({ event: 'oauth_allowed', user_id: userId, client_id: clientId })
+  return code
+}
+
+function denied(): OauthError {
+  return new OauthError('access_denied', 'The user has not let the application in')
+}

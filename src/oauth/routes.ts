@@ -1,0 +1,25 @@
+// All of the OAuth 2.0 API. Specification: client-server API, "OAuth 2.0 API".
+
+import type { App } from '../http/app-type.ts'
+import { accountRoutes } from './account.ts'
+import { authorizeRoutes } from './authorize.ts'
+import { browserRegistrationRoutes } from './browser-registration.ts'
+import { deviceAuthorizationRoutes } from './device-authorization.ts'
+import { metadataRoutes } from './metadata.ts'
+import { registerClientRoutes } from './register-client.ts'
+import { revokeRoutes } from './revoke.ts'
+import { signInRoutes } from './sign-in.ts'
+import { tokenRoutes } from './token.ts'
+
+/** Adds them all. */
+export function oauthRoutes(app: App): void {
+  metadataRoutes(app)
+  registerClientRoutes(app)
+  authorizeRoutes(app)
+  signInRoutes(app)
+  browserRegistrationRoutes(app)
+  deviceAuthorizationRoutes(app)
+  tokenRoutes(app)
+  revokeRoutes(app)
+  accountRoutes(app)
+}

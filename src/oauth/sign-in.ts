@@ -1,0 +1,179 @@
+// Signing in with a browser, by password or with an identity provider: whoever goes on to another page has to.
+// Specification: client-server API, "Login flows" of the OAuth 2.0 API.
+
+import { html } from 'hono/html'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import { config } from '../config.ts'
+import type { Env } from '../env.ts'
+import { isMatrixError } from '../errors.ts'
+import type { App, AppContext } from '../http/app-type.ts'
+import { checkPassword } from '../http/check-password.ts'
+import { formFields } from '../http/form-body.ts'
+import { rateLimitByAddress } from '../http/rate-limit.ts'
+import { identifiedUser } from '../http/user-identifier.ts'
+import { redirectOnce } from '../sso/attempt.ts'
+import { providerLinks } from '../sso/provider-links.ts'
+import { SsoRefusal } from '../sso/refusal.ts'
+import { useLoginToken } from '../storage/login-tokens.ts'
+import { findUser, type User } from '../storage/users.ts'
+import { type Html, showPage } from '../web/page.ts'
+import { type Browser, browserOf, checkForm, formToken, refuseUnfit, signIn, signOut } from './browser.ts'
+import { type OauthSettings, oauthUrl } from './oauth-settings.ts'
+import { form, nextPage, page } from './pages.ts'
+
+/** POST of the sign-in form, GET of what single sign-on comes back to, POST to sign out. */
+export function signInRoutes(app: App): void {
+  page(app, 'sign-in', { post: submitted })
+  page(app, 'signed-in', { get: signedIn })
+  page(app, 'sign-out', { post: signedOut })
+}
+
+export interface SignIn {
+  /** The page to go on to. */
+  readonly next: string
+  /** Whether somebody comes to get an account: then of the providers those alone that give one. */
+  readonly registers?: boolean
+  /** Further ways on, such as back to the application. */
+  readonly below?: Html
+}
+
+const purpose = 'sign in'
+const ssoPurpose = 'single sign-on'
+
+/** The page that asks who somebody is. */
+export async function signInPage(
+  c: AppContext,
+  oauth: OauthSettings,
+  browser: Browser,
+  { next, registers = false, below = html`` }: SignIn,
+  failure?: { readonly text: string; readonly status: ContentfulStatusCode; readonly typed: string },
+): Promise<Response> {
+  const { sso, passwordLogin, serverName } = config(c.env)
+  const open = registers ? (sso?.providers.filter(({ register }) => register) ?? []) : []
+  const providers = open.length > 0 ? open : (sso?.providers ?? [])
+  return await showPage(c, {
+    title: registers && open.length > 0 ? 'Create an account' : 'Sign in',
+    status: failure?.status ?? 200,
+    content: () => html`
+      <p>Sign in to your account on <b>${serverName}</b>.</p>
+      ${failure === undefined ? '' : html`<p role="alert">${failure.text}</p>`}
+      ${
+        providers.length === 0
+          ? ''
+          : providerLinks(providers, (id) => ssoLink(oauth, browser, id, next, registers))
+      }
+      ${
+        passwordLogin
+          ? form(
+              oauth,
+              browser,
+              { action: 'sign-in', purpose, fields: { next } },
+              fields(c, failure?.typed ?? ''),
+            )
+          : ''
+      }
+      ${below}
+    `,
+  })
+}
+
+const fields = (c: AppContext, typed: string) => html`
+  <label>
+    ${config(c.env).mail ? 'User name or e-mail address' : 'User name'}
+    <input
+      name="user"
+      value="${typed}"
+      autocomplete="username"
+      autocapitalize="none"
+      spellcheck="false"
+      required
+      autofocus
+    />
+  </label>
+  <label>
+    Password
+    <input name="password" type="password" autocomplete="current-password" required />
+  </label>
+  <button>Sign in</button>
+`
+
+async function submitted(c: AppContext, oauth: OauthSettings): Promise<Response> {
+  const sent = await formFields(c)
+  const next = nextPage(sent['next'])
+  const browser = await browserOf(c, oauth)
+  checkForm(browser, purpose, sent)
+  try {
+    await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
+    const user = await byPassword(c.env, sent['user'] ?? '', sent['password'] ?? '')
+    refuseUnfit(user)
+    await signIn(c, oauth, user)
+    return redirectOnce(c, oauthUrl(oauth, next), 303)
+  } catch (error) {
+    if (!isMatrixError(error)) throw error
+    const status = error.status as ContentfulStatusCode
+    const failure = { text: error.message, status, typed: sent['user'] ?? '' }
+    return await signInPage(c, oauth, browser, { next }, failure)
+  }
+}
+
+async function byPassword(env: Env, typed: string, password: string): Promise<User | undefined> {
+  if (!config(env).passwordLogin) return undefined
+  const text = typed.trim()
+  // No user name or id has an @ after its first character.
+  const identifier = /^[^@].*@/.test(text)
+    ? { type: 'm.id.thirdparty', medium: 'email', address: text }
+    : { type: 'm.id.user', user: text }
+  const userId = await identifiedUser(env, { identifier })
+  return userId && (await checkPassword(env, userId, password))
+}
+
+/** Through single sign-on, and back to where this browser alone can go on. */
+function ssoLink(
+  oauth: OauthSettings,
+  browser: Browser,
+  idp: string,
+  next: string,
+  registers: boolean,
+): string {
+  const back = new URLSearchParams({ state: formToken(browser, ssoPurpose), next })
+  const query = new URLSearchParams({
+    redirectUrl: `${oauthUrl(oauth, 'signed-in')}?${back.toString()}`,
+    ...(registers ? { action: 'register' } : {}),
+  })
+  return `${oauth.baseUrl}/_matrix/client/v3/login/sso/redirect/${idp}?${query.toString()}`
+}
+
+async function signedIn(c: AppContext, oauth: OauthSettings): Promise<Response> {
+  const next = nextPage(c.req.query('next'))
+  const browser = await browserOf(c, oauth)
+  // Whoever gives somebody else a link with a token of their own does not sign them in to another account than they think.
+  checkForm(browser, ssoPurpose, { form: c.req.query('state') ?? '' })
+  const userId = await useLoginToken(c.env, c.req.query('loginToken') ?? '')
+  if (userId === undefined) throw new SsoRefusal('unknown-attempt')
+  const user = await findUser(c.env, userId)
+  refuseUnfit(user)
+  await signIn(c, oauth, user)
+  return redirectOnce(c, oauthUrl(oauth, next), 302)
+}
+
+const signOutPurpose = 'sign out'
+
+/** Who is signed in, and a way to be somebody else. */
+export function whoIsSignedIn(oauth: OauthSettings, browser: Browser, next: string): Html {
+  return html`<p>You are signed in as <b>${browser.user?.userId ?? ''}</b>.</p>
+    ${form(
+      oauth,
+      browser,
+      { action: 'sign-out', purpose: signOutPurpose, fields: { next } },
+      html`<button class="quiet">Use another account</button>`,
+    )}`
+}
+
+async function signedOut(c: AppContext, oauth: OauthSettings): Promise<Response> {
+  const sent = await formFields(c)
+  const next = nextPage(sent['next'])
+  const browser = await browserOf(c, oauth)
+  checkForm(browser, signOutPurpose, sent)
+  await signOut(c, oauth, browser)
+  return redirectOnce(c, oauthUrl(oauth, next), 303)
+}
