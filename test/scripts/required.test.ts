@@ -10,15 +10,7 @@ import { appRoutes } from '../../scripts/coverage.ts'
 const table = join(projectRoot, '../shared/spec/required.md')
 
 // Modules of their own, which bring their tests along.
-const elsewhere: Readonly<Record<string, string>> = {
-  '2964': 'OAuth 2.0: grants',
-  '2965': 'OAuth 2.0: metadata',
-  '2966': 'OAuth 2.0: registration of clients',
-  '2967': 'OAuth 2.0: scopes',
-  '3861': 'OAuth 2.0: the umbrella',
-  '4254': 'OAuth 2.0: revocation',
-  '4312': 'OAuth 2.0: reset of cross-signing',
-}
+const elsewhere: Readonly<Record<string, string>> = {}
 
 /** Numbers of the proposals in section A that a server must act upon. */
 function required(): string[] {

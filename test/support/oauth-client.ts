@@ -3,19 +3,20 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { JsonObject } from '../../src/matrix/json.ts'
 import { freePort } from './launcher.ts'
-import { startServer, type TestServer } from './server.ts'
+import { type ServerOptions, startServer, type TestServer } from './server.ts'
 import { newVisitor, type Shown, type Visitor } from './sso-visitor.ts'
 import { textOf } from './text-of.ts'
 
 export const oauthPath = '/_matrix/client/unstable/hearth/oauth'
 
 /** A server with the OAuth 2.0 API. */
-export async function startOauthServer(vars: Readonly<Record<string, string>> = {}): Promise<TestServer> {
+export async function startOauthServer(
+  vars: Readonly<Record<string, string>> = {},
+  options: Pick<ServerOptions, 'mail'> = {},
+): Promise<TestServer> {
   const port = await freePort()
-  return await startServer({
-    port,
-    vars: { OAUTH: 'on', PUBLIC_BASE_URL: `http://127.0.0.1:${port}`, ...vars },
-  })
+  const baseUrl = `http://127.0.0.1:${port}`
+  return await startServer({ port, vars: { OAUTH: 'on', PUBLIC_BASE_URL: baseUrl, ...vars }, ...options })
 }
 
 export const webClient = {
