@@ -32,7 +32,8 @@ test('each endpoint is listed once', () => {
 
 // A state key that is empty can be left out, with its slash; the fallback page posts to itself; old servers name the key
 // they ask for, and hand joins and leaves over in the first version of these endpoints; clients end the push rules with
-// a slash, and older ones name their device when they upload keys; identity servers post what others would put.
+// a slash, and older ones name their device when they upload keys; identity servers post what others would put;
+// clients of the OAuth 2.0 API may ask its issuer for what /auth_metadata says.
 const otherForms = new RegExp(
   [
     '/rooms/:roomId/state/:eventType/?$',
@@ -42,6 +43,7 @@ const otherForms = new RegExp(
     '/pushrules/(global/)?$',
     '/federation/v1/3pid/onbind$',
     '/keys/upload/:deviceId$',
+    '^/\\.well-known/(oauth-authorization-server|openid-configuration)$',
   ].join('|'),
 )
 const extensions =

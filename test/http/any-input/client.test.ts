@@ -37,6 +37,7 @@ beforeAll(async () => {
       ...mailVars,
       ...bridge.vars({ protocols: ['irc'], namespaces: { users: [{ exclusive: false, regex: '@alice' }] } }),
       REGISTRATION_SHARED_SECRET: 'secret',
+      OAUTH: 'on',
       SSO_PROVIDERS: JSON.stringify([{ id: 'fake', name: 'Fake', issuer, client_id: clientId }]),
     },
   })

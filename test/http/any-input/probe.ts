@@ -34,6 +34,9 @@ export function fault({ status, type, text }: Reply): string | undefined {
   if (status < 400 || type.startsWith('text/html')) return undefined
   if (!type.startsWith('application/json')) return `an error as ${type}`
   const { errcode, error, flows } = parsed(text)
+  // Endpoints of OAuth 2.0 have the errors of its own.
+  if (errcode === undefined && typeof error === 'string' && /^[a-z]+(?:_[a-z]+)+$/.test(error))
+    return undefined
   // What interactive authentication asks for is no error yet.
   if (status === 401 && Array.isArray(flows)) return undefined
   if (typeof errcode !== 'string' || !/^[A-Z][A-Z0-9_.]*$/.test(errcode)) return 'no errcode'

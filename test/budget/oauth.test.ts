@@ -1,0 +1,98 @@
+// What the OAuth 2.0 API costs. Nothing of it is on the way of anything else.
+
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import {
+  agree,
+  logIn,
+  newOauthClient,
+  type OauthClient,
+  signedIn,
+  startOauthServer,
+  webClient,
+} from '../support/oauth-client.ts'
+import type { Counts } from '../support/guard/counters.ts'
+import type { TestServer } from '../support/server.ts'
+
+let server: TestServer
+let client: OauthClient
+beforeAll(async () => {
+  server = await startOauthServer({ SESSION_CACHE: 'off', PRESENCE: 'off' })
+  await server.register('alice')
+  client = await newOauthClient(server)
+})
+afterAll(() => server.stop())
+
+const report = (name: string, { d1RowsWritten, d1Queries, doRequests, doRowsWritten }: Counts) => {
+  console.log(name, { d1RowsWritten, d1Queries, doRequests, doRowsWritten })
+}
+
+it('a login is a handful of rows', async () => {
+  const visit = await server.measure(async () => {
+    await signedIn(server, 'alice')
+  })
+  report('signing a browser in', visit)
+  expect(visit.d1RowsWritten).toBeLessThanOrEqual(2)
+  const alice = await signedIn(server, 'alice')
+  const request = client.request('DEVICE')
+  let code = ''
+  const consent = await server.measure(async () => {
+    code = (await agree(alice, request.path)).get('code') ?? ''
+  })
+  report('consent', consent)
+  expect(consent.d1RowsWritten).toBeLessThanOrEqual(2)
+  const exchange = await server.measure(async () => {
+    expect((await client.exchange(code, request)).status).toBe(200)
+  })
+  report('tokens', exchange)
+  expect(exchange.d1RowsWritten).toBeLessThanOrEqual(9)
+})
+
+it('a refresh costs one row more than at /refresh', async () => {
+  const login = {
+    type: 'm.login.password',
+    identifier: { type: 'm.id.user', user: 'alice' },
+    password: 'password of alice',
+  }
+  const legacy = await server.request('POST', '/_matrix/client/v3/login', {
+    body: { ...login, refresh_token: true },
+  })
+  const before = await server.measure(async () => {
+    await server.request('POST', '/_matrix/client/v3/refresh', {
+      body: { refresh_token: String(legacy.body['refresh_token']) },
+    })
+  })
+  const tokens = await logIn(client, await signedIn(server, 'alice'), 'REFRESH')
+  const refresh = await server.measure(async () => {
+    expect((await client.refresh(tokens.refresh_token)).status).toBe(200)
+  })
+  report('refresh', refresh)
+  expect(refresh.d1Queries).toBe(before.d1Queries)
+  expect(refresh.d1RowsWritten).toBe(before.d1RowsWritten + 1)
+})
+
+it('a request of its sessions costs what others cost', async () => {
+  const { token } = await server.register('bob')
+  const tokens = await logIn(client, await signedIn(server, 'alice'), 'REQUESTS')
+  const cost = async (used: string) => {
+    const ask = () => server.request('GET', '/_matrix/client/v3/account/whoami', { token: used })
+    await ask()
+    return await server.measure(async () => expect((await ask()).status).toBe(200))
+  }
+  expect(await cost(tokens.access_token)).toEqual(await cost(token))
+})
+
+it('looking around writes nothing, and a client that is known neither', async () => {
+  const around = await server.measure(async () => {
+    await server.request('GET', '/_matrix/client/v1/auth_metadata')
+    await server.fetch(client.request('LOOK').path)
+  })
+  expect([around.d1RowsWritten, around.doRequests]).toEqual([0, 0])
+  const known = await server.measure(async () => {
+    await newOauthClient(server)
+  })
+  expect([known.d1RowsWritten, known.doRequests]).toEqual([0, 0])
+  const another = await server.measure(async () => {
+    await newOauthClient(server, { ...webClient, client_name: 'Another' })
+  })
+  expect(another.d1RowsWritten).toBeLessThanOrEqual(1)
+})
