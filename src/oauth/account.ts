@@ -17,7 +17,7 @@ import { type AccountAction, accountAction } from './account-actions.ts'
 import { type Browser, browserOf, checkForm } from './browser.ts'
 import { type OauthSettings, oauthUrl } from './oauth-settings.ts'
 import { currentPage, form, page } from './pages.ts'
-import { signInPage, whoIsSignedIn } from './sign-in.ts'
+import { signInPage, otherAccount } from './sign-in.ts'
 
 /** GET of the account page, POST of what it does. */
 export function accountRoutes(app: App): void {
@@ -61,7 +61,8 @@ async function listPage(c: AppContext, oauth: OauthSettings, browser: SignedIn):
             </li>`,
         )}
       </ul>
-      ${whoIsSignedIn(oauth, browser, 'account')}
+      <p>You are signed in as <b>${userId}</b>.</p>
+      ${otherAccount(oauth, browser, 'account')}
     `,
   })
 }

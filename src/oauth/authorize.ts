@@ -19,7 +19,7 @@ import { consentText, decisionButtons } from './consent.ts'
 import { OauthError } from './oauth-error.ts'
 import { type OauthSettings, oauthUrl } from './oauth-settings.ts'
 import { currentPage, form, page } from './pages.ts'
-import { signInPage, whoIsSignedIn } from './sign-in.ts'
+import { signInPage, otherAccount } from './sign-in.ts'
 
 /** GET of the authorization endpoint, POST of the consent that it asks for. */
 export function authorizeRoutes(app: App): void {
@@ -66,7 +66,7 @@ async function consentPage(
     content: () => html`
       ${text}
       ${form(oauth, browser, { action: 'consent', purpose: purposeOf(next), fields }, decisionButtons)}
-      ${whoIsSignedIn(oauth, browser, next)}
+      ${otherAccount(oauth, browser, next)}
     `,
   })
 }

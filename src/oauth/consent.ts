@@ -20,6 +20,7 @@ export async function consentText(
   const known = await hubStub(c.env, user.shard).getDevice(user.userId, deviceId)
   const host = new URL(client.client_uri).hostname
   return html`
+    <p>Account: <b>${user.userId}</b></p>
     <p>
       <b>${shownName(client)}</b> of ${away(client.client_uri, host)} asks for full access to your account: it
       can then read and write in your name.

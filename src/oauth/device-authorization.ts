@@ -26,7 +26,7 @@ import { formParameters, OauthError, orOauthError, requiredParameter, requireOau
 import { oauthPath, type OauthSettings, oauthUrl } from './oauth-settings.ts'
 import { currentPage, form, page } from './pages.ts'
 import { parseScope } from './scope.ts'
-import { signInPage, whoIsSignedIn } from './sign-in.ts'
+import { signInPage, otherAccount } from './sign-in.ts'
 
 /** POST of the device authorization endpoint, GET and POST of the page where users agree. */
 export function deviceAuthorizationRoutes(app: App): void {
@@ -131,7 +131,7 @@ async function consentPage(
         do not go on: they would be let in.
       </p>
       ${text} ${form(oauth, browser, { action: 'link', purpose: purposeOf(code), fields }, decisionButtons)}
-      ${whoIsSignedIn(oauth, browser, `link?user_code=${code}`)}
+      ${otherAccount(oauth, browser, `link?user_code=${code}`)}
     `,
   })
 }

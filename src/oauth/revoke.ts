@@ -14,7 +14,8 @@ export function revokeRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#token-revocation
   app.post(`${oauthPath}/revoke`, (c) =>
     orOauthError(c, async () => {
-      await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
+      // Nobody guesses a token: the limit is for those who ask and ask.
+      await rateLimitByAddress(c, c.env.SEND_LIMIT)
       const token = requiredParameter(await formParameters(c), 'token')
       // Whose client it is does not matter: who finds a token that has leaked shall be able to end it.
       const found = await sessionOfAnyToken(c.env, token)

@@ -158,15 +158,14 @@ async function signedIn(c: AppContext, oauth: OauthSettings): Promise<Response> 
 
 const signOutPurpose = 'sign out'
 
-/** Who is signed in, and a way to be somebody else. */
-export function whoIsSignedIn(oauth: OauthSettings, browser: Browser, next: string): Html {
-  return html`<p>You are signed in as <b>${browser.user?.userId ?? ''}</b>.</p>
-    ${form(
-      oauth,
-      browser,
-      { action: 'sign-out', purpose: signOutPurpose, fields: { next } },
-      html`<button class="quiet">Use another account</button>`,
-    )}`
+/** A way to be somebody else, for who is signed in. */
+export function otherAccount(oauth: OauthSettings, browser: Browser, next: string): Html {
+  return form(
+    oauth,
+    browser,
+    { action: 'sign-out', purpose: signOutPurpose, fields: { next } },
+    html`<button class="quiet">Use another account</button>`,
+  )
 }
 
 async function signedOut(c: AppContext, oauth: OauthSettings): Promise<Response> {

@@ -32,7 +32,8 @@ export function tokenRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#grant-types
   app.post(`${oauthPath}/token`, (c) =>
     orOauthError(c, async () => {
-      await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
+      // Nobody guesses a token: the limit is for those who ask and ask.
+      await rateLimitByAddress(c, c.env.SEND_LIMIT)
       const parameters = await formParameters(c)
       const grant = requiredParameter(parameters, 'grant_type')
       switch (grant) {

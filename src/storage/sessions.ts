@@ -8,7 +8,7 @@ import type { DeviceSelection } from '../hub/devices.ts'
 import type { DeviceSession } from '../http/session.ts'
 import type { UserId } from '../matrix/event.ts'
 import { database } from './database.ts'
-import { browserSessions } from './schema/oauth.ts'
+import { browserSessions, oauthCodes, oauthDeviceCodes } from './schema/oauth.ts'
 import { loginTokens, refreshTokens, sessions } from './schema/sessions.ts'
 import { users } from './schema/users.ts'
 import { tokenHash } from './secret-token.ts'
@@ -166,7 +166,7 @@ export async function insertSession(env: Env, session: NewSession): Promise<void
 // Leaves room for the user id among D1's 100 parameters.
 const devicesPerQuery = 90
 
-/** Ends all sessions of devices: access and refresh tokens; where not only some devices, login tokens and browsers too. */
+/** Ends all sessions of devices: access and refresh tokens; where not only some devices, all else by which somebody gets in. */
 export async function endSessions(env: Env, userId: UserId, devices: DeviceSelection): Promise<void> {
   const db = database(env)
   if ('only' in devices) {
@@ -192,6 +192,9 @@ export async function endSessions(env: Env, userId: UserId, devices: DeviceSelec
       db.delete(refreshTokens).where(and(eq(refreshTokens.userId, userId), ofRefreshTokens)),
       db.delete(loginTokens).where(eq(loginTokens.userId, userId)),
       db.delete(browserSessions).where(eq(browserSessions.userId, userId)),
+      // What was agreed to, and not taken yet.
+      db.delete(oauthCodes).where(eq(oauthCodes.userId, userId)),
+      db.delete(oauthDeviceCodes).where(eq(oauthDeviceCodes.userId, userId)),
     ]),
   )
 }

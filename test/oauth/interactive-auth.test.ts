@@ -104,6 +104,16 @@ describe('MSC4312: new cross-signing keys', () => {
     expect((await carol.call('POST', path, { ...keys, ...again(session) })).status).toBe(401)
   })
 
+  it('may be asked for by the name of the stage, as some clients do', async () => {
+    const grace = await oauthUser('grace')
+    await grace.done('POST', path, newKeys(grace))
+    const keys = newKeys(grace)
+    const session = textOf((await grace.call('POST', path, keys)).body, 'session')
+    await allowReset(`${oauthPath}/account?action=org.matrix.cross_signing_reset`, 'grace')
+    const auth = { type: 'org.matrix.cross_signing_reset', session }
+    expect((await grace.call('POST', path, { ...keys, auth })).status).toBe(200)
+  })
+
   it('are agreed to for ten minutes', async () => {
     const dave = await oauthUser('dave')
     await dave.done('POST', path, newKeys(dave))

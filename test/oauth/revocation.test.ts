@@ -123,6 +123,16 @@ it('/logout and /logout/all end a session of the OAuth 2.0 API as well', async (
   }
 })
 
+it('/logout/all leaves nothing that was agreed to and not taken yet', async () => {
+  const tokens = await session('ALLOUT')
+  const alice = await signedIn(server, 'alice')
+  const request = client.request('PENDING')
+  const code = (await agree(alice, request.path)).get('code') ?? ''
+  await server.request('POST', '/_matrix/client/v3/logout/all', { token: tokens.access_token, body: {} })
+  expect((await client.exchange(code, request)).body['error']).toBe('invalid_grant')
+  expect((await alice.open(`${oauthPath}/account`)).text).toContain('Sign in')
+})
+
 describe('the account page', () => {
   const account = `${oauthPath}/account`
 

@@ -8,19 +8,26 @@ import type { JsonObject } from '../../matrix/json.ts'
 import { type OauthSettings, oauthUrl } from '../../oauth/oauth-settings.ts'
 import { redirectOnce } from '../../sso/attempt.ts'
 import { useCrossSigningReset } from '../../storage/cross-signing-resets.ts'
-import type { AuthStage } from './auth-stage.ts'
+import type { InteractiveAuthSession } from '../../storage/interactive-auth-sessions.ts'
+import type { AuthStage, StageOutcome } from './auth-stage.ts'
 
 export const oauthStage: AuthStage = {
   params: (env): JsonObject => ({ url: resetUrl(oauthOf(env)) }),
-  // What clients take for: not yet.
-  perform: async () => ({
-    ok: false,
-    errcode: 'M_UNAUTHORIZED',
-    error: 'This stage is completed on the account page',
-  }),
-  resume: async (env, { userId }) =>
-    userId !== null && (await useCrossSigningReset(env, userId)) ? { ok: true, userId } : undefined,
+  // Clients send their session alone; some name the stage all the same.
+  perform: async (env, session) => (await agreed(env, session)) ?? pending,
+  resume: agreed,
   page: { visit: async (c) => redirectOnce(c, resetUrl(oauthOf(c.env)), 302) },
+}
+
+const pending = {
+  ok: false,
+  // What clients take for: not yet.
+  errcode: 'M_UNAUTHORIZED',
+  error: 'This stage is completed on the account page',
+} as const
+
+async function agreed(env: Env, { userId }: InteractiveAuthSession): Promise<StageOutcome | undefined> {
+  return userId !== null && (await useCrossSigningReset(env, userId)) ? { ok: true, userId } : undefined
 }
 
 function resetUrl(oauth: OauthSettings): string {

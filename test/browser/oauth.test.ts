@@ -1,0 +1,193 @@
+// Logging in to an application on the pages of the OAuth 2.0 API, in a real browser: its policy lets each form lead where it must.
+// Specification: client-server API, "OAuth 2.0 API".
+
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import {
+  nativeClient,
+  newOauthClient,
+  type OauthClient,
+  oauthPath,
+  scopeOf,
+  startOauthServer,
+  webClient,
+} from '../support/oauth-client.ts'
+import type { TestServer } from '../support/server.ts'
+import { textOf } from '../support/text-of.ts'
+import { focused, newReader, picture, type Reader, startBrowser } from './browser.ts'
+
+let server: TestServer
+// Listens: what a redirect leads to cannot be made up in the browser.
+let clientServers: Server[]
+let redirectUri: string
+let redirectUri6: string
+let native: OauthClient
+let browser: Browser
+let reader: Reader
+beforeAll(async () => {
+  browser = await startBrowser()
+  const hosts = ['127.0.0.1', '::1']
+  clientServers = hosts.map(() =>
+    createServer((_, response) => {
+      response.writeHead(200, { 'Content-Type': 'text/html' }).end('<title>Client</title><h1>Welcome</h1>')
+    }),
+  )
+  const ports = await Promise.all(
+    clientServers.map(async (one, n) => {
+      await once(one.listen(0, hosts[n]), 'listening')
+      return (one.address() as AddressInfo).port
+    }),
+  )
+  redirectUri = `http://127.0.0.1:${ports[0]}/callback`
+  redirectUri6 = `http://[::1]:${ports[1]}/callback`
+  server = await startOauthServer({
+    TERMS_POLICIES: JSON.stringify({
+      terms: { version: '1', en: { name: 'Terms', url: 'https://documents.test/' } },
+    }),
+  })
+  native = await newOauthClient(server, {
+    ...nativeClient,
+    client_name: 'Native',
+    tos_uri: webClient.tos_uri,
+  })
+})
+afterAll(async () => {
+  await browser.close()
+  await server.stop()
+  for (const one of clientServers) {
+    one.closeAllConnections()
+    one.close()
+  }
+})
+beforeEach(async () => {
+  reader = await readerOfAll()
+})
+afterEach(async () => {
+  expect(reader.faults).toEqual([])
+  await reader.context.close()
+})
+
+/** Somebody whose browser reaches the client as well. */
+async function readerOfAll(options?: Parameters<typeof newReader>[2]): Promise<Reader> {
+  const all = await newReader(browser, server, options)
+  for (const uri of [redirectUri, redirectUri6]) {
+    const { origin } = new URL(uri)
+    await all.context.route(
+      (url) => url.origin === origin,
+      (route) => route.continue(),
+    )
+  }
+  return all
+}
+
+const signIn = async (page: Page) => {
+  await focused(page, 'user')
+  await page.getByLabel('User name').fill('zoe')
+  await page.getByLabel('Password').fill('a long password')
+  await page.getByRole('button', { name: 'Sign in' }).click()
+}
+
+it('somebody without an account gets one on the way into the application', async () => {
+  const { page } = reader
+  const request = native.request('BROWSER1', { redirect_uri: redirectUri, prompt: 'create' })
+  await page.goto(request.path)
+  await page.getByRole('checkbox').check()
+  await picture(page, 'oauth-terms')
+  await page.getByRole('button', { name: 'Accept and continue' }).click()
+  await focused(page, 'username')
+  await page.getByLabel('User name').fill('zoe')
+  await page.getByLabel('Password').fill('a long password')
+  await picture(page, 'oauth-account')
+  await page.getByRole('button', { name: 'Create account' }).click()
+  await page.getByRole('heading', { name: 'Let this application in?' }).waitFor()
+  await picture(page, 'oauth-consent')
+  await page.getByRole('button', { name: 'Continue' }).click()
+  await page.getByRole('heading', { name: 'Welcome' }).waitFor()
+  const answer = new URLSearchParams(new URL(page.url()).hash.slice(1))
+  const { status } = await native.exchange(answer.get('code') ?? '', request)
+  expect(status).toBe(200)
+})
+
+it('somebody signs in, mistypes, agrees, and says no another time', async () => {
+  const { page } = reader
+  const request = native.request('BROWSER2', { redirect_uri: redirectUri, response_mode: 'query' })
+  await page.goto(request.path)
+  await picture(page, 'oauth-sign-in')
+  await page.getByLabel('User name').fill('zoe')
+  await page.getByLabel('Password').fill('wrong')
+  await page.keyboard.press('Enter')
+  await page.getByRole('alert').filter({ hasText: 'Invalid user name or password' }).waitFor()
+  await page.getByLabel('Password').fill('a long password')
+  await page.keyboard.press('Enter')
+  await page.getByRole('button', { name: 'Continue' }).click()
+  await page.getByRole('heading', { name: 'Welcome' }).waitFor()
+  expect(page.url()).toContain('?code=')
+
+  await page.goto(request.path)
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await page.getByRole('heading', { name: 'Welcome' }).waitFor()
+  expect(page.url()).toContain('error=access_denied')
+
+  await page.goto(request.path)
+  await page.getByRole('button', { name: 'Use another account' }).click()
+  await page.getByRole('link', { name: 'Back to the application' }).click()
+  await page.getByRole('heading', { name: 'Welcome' }).waitFor()
+})
+
+it('an application listens on an IPv6 address', async () => {
+  const { page } = reader
+  await page.goto(native.request('BROWSER6', { redirect_uri: redirectUri6 }).path)
+  await signIn(page)
+  await page.getByRole('button', { name: 'Continue' }).click()
+  await page.getByRole('heading', { name: 'Welcome' }).waitFor()
+})
+
+it('an application has a scheme of its own', async () => {
+  const { page } = reader
+  const request = native.request('SCHEME', { redirect_uri: 'test.client.app:/callback' })
+  await page.goto(request.path)
+  await signIn(page)
+  // Nothing in this browser takes the scheme: it is the policy that must not stand in the way.
+  const answered = page.waitForEvent('requestfailed', (one) => one.url().includes('/consent'))
+  await page.getByRole('button', { name: 'Continue' }).click()
+  await answered
+  await expect
+    .poll(() => server.logs.filter((line) => line.includes('oauth_allowed')).length)
+    .toBeGreaterThan(0)
+})
+
+it('a code of an application without a browser is typed in, also without JavaScript', async () => {
+  const plain = await readerOfAll({ javaScriptEnabled: false })
+  const { page } = plain
+  const { body } = await native.post('device-authorization', { scope: scopeOf('TV') })
+  await page.goto(`${oauthPath}/link`)
+  await page.getByLabel('User name').fill('zoe')
+  await page.getByLabel('Password').fill('a long password')
+  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('textbox').fill(textOf(body, 'user_code'))
+  await picture(page, 'oauth-link')
+  await page.getByRole('button', { name: 'Continue' }).click()
+  await picture(page, 'oauth-link-consent')
+  await page.getByRole('button', { name: 'Continue' }).click()
+  await page.getByRole('heading', { name: 'Done' }).waitFor()
+  expect(plain.faults).toEqual([])
+  await plain.context.close()
+})
+
+it('sessions are looked at, ended, and an identity reset', async () => {
+  const { page } = reader
+  await page.goto(`${oauthPath}/account`)
+  await signIn(page)
+  await picture(page, 'oauth-sessions')
+  await page.getByRole('link', { name: 'Native' }).first().click()
+  await picture(page, 'oauth-session')
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByRole('heading', { name: 'Your sessions' }).waitFor()
+  await page.goto(`${oauthPath}/account?action=org.matrix.cross_signing_reset`)
+  await picture(page, 'oauth-reset')
+  await page.getByRole('button', { name: 'Reset' }).click()
+  await page.getByRole('heading', { name: 'Done' }).waitFor()
+})
