@@ -1,7 +1,6 @@
 // Specification: client-server API, "Account deactivation".
 
 import * as v from 'valibot'
-import { hubStub } from '../env.ts'
 import type { App } from '../http/app-type.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
 import { checked, jsonObject } from '../http/json-body.ts'
@@ -9,11 +8,8 @@ import { ownerFlows, passwordFlows } from '../http/owner-flows.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
 import { optionalFullSession } from '../http/session.ts'
 import { identityServerName } from '../identity/identity-server.ts'
-import { unbindUser } from '../identity/unbind-user.ts'
-import { log } from '../log.ts'
-import { threepidsOf } from '../storage/threepids.ts'
-import { deactivateUser } from '../storage/users.ts'
 import { authenticatedUser } from './authenticated-user.ts'
+import { deactivateAccount } from './deactivate-account.ts'
 
 const deactivationBody = v.object({
   erase: v.optional(v.boolean(), false),
@@ -33,19 +29,7 @@ export function accountDeactivationRoutes(app: App): void {
     const auth = await interactiveAuth(c, { body, flows, session })
     if (auth instanceof Response) return auth
     const user = await authenticatedUser(c.env, auth)
-    const contacts = idServer === undefined ? [] : await threepidsOf(c.env, user.userId)
-    const hub = hubStub(c.env, user.shard)
-    // A crash in between keeps nobody in their rooms.
-    await hub.expectRoomsTask(user.userId, 'leave')
-    // Tokens and password first: from here on nobody acts as this user.
-    await deactivateUser(c.env, user.userId, erase, Date.now())
-    log({ event: 'user_deactivated', user_id: user.userId })
-    await hub.deleteDevices(user.userId, { allBut: undefined })
-    if (erase) await hub.eraseAccountData(user.userId)
-    // Nobody can ask for the keys again, and nobody else can use them.
-    await hub.eraseKeyBackups(user.userId)
-    await hub.eraseSigningKeys(user.userId)
-    await hub.startRoomsTask(user.userId, 'leave')
-    return c.json({ id_server_unbind_result: await unbindUser(c.env, user.userId, { idServer, contacts }) })
+    const result = await deactivateAccount(c.env, user, { erase, idServer })
+    return c.json({ id_server_unbind_result: result })
   })
 }

@@ -5,6 +5,7 @@ export const accountActions = [
   'org.matrix.devices_list',
   'org.matrix.device_view',
   'org.matrix.device_delete',
+  'org.matrix.account_deactivate',
   'org.matrix.cross_signing_reset',
 ] as const
 

@@ -11,10 +11,10 @@ import { formFields } from '../http/form-body.ts'
 import { log } from '../log.ts'
 import { redirectOnce } from '../sso/attempt.ts'
 import { allowCrossSigningReset } from '../storage/cross-signing-resets.ts'
-import type { User } from '../storage/users.ts'
 import { type Html, showPage } from '../web/page.ts'
 import { type AccountAction, accountAction } from './account-actions.ts'
-import { type Browser, browserOf, checkForm } from './browser.ts'
+import { browserOf, checkForm, type SignedIn } from './browser.ts'
+import { deactivationPage, deactivationPageRoutes } from './deactivation-page.ts'
 import { type OauthSettings, oauthUrl } from './oauth-settings.ts'
 import { currentPage, form, page } from './pages.ts'
 import { signInPage, otherAccount } from './sign-in.ts'
@@ -25,9 +25,8 @@ export function accountRoutes(app: App): void {
   page(app, 'account', { get: accountPage })
   page(app, 'account/end-session', { post: endSession })
   page(app, 'account/reset-cross-signing', { post: allowReset })
+  deactivationPageRoutes(app)
 }
-
-type SignedIn = Browser & { readonly user: User }
 
 async function accountPage(c: AppContext, oauth: OauthSettings): Promise<Response> {
   const browser = await browserOf(c, oauth)
@@ -42,6 +41,7 @@ const actions: Readonly<Record<AccountAction, Show>> = {
   'org.matrix.devices_list': listPage,
   'org.matrix.device_view': devicePage,
   'org.matrix.device_delete': devicePage,
+  'org.matrix.account_deactivate': deactivationPage,
   'org.matrix.cross_signing_reset': resetPage,
 }
 
@@ -63,6 +63,9 @@ async function listPage(c: AppContext, oauth: OauthSettings, browser: SignedIn):
       </ul>
       <p>You are signed in as <b>${userId}</b>.</p>
       ${otherAccount(oauth, browser, 'account')}
+      <p>
+        <a href="${oauthUrl(oauth, 'account')}?action=org.matrix.account_deactivate">Close your account</a>
+      </p>
     `,
   })
 }

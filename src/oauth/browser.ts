@@ -23,6 +23,8 @@ export interface Browser {
   readonly user: User | undefined
 }
 
+export type SignedIn = Browser & { readonly user: User }
+
 /** The browser that asks; one that is new gets its cookie. */
 export async function browserOf(c: AppContext, oauth: OauthSettings): Promise<Browser> {
   const cookie = getCookie(c, cookieName(oauth))

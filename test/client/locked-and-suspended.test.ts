@@ -54,6 +54,7 @@ const withoutSession: ReadonlySet<string> = new Set([
   'POST client/unstable/hearth/oauth/link',
   'GET client/unstable/hearth/oauth/account',
   'POST client/unstable/hearth/oauth/account/end-session',
+  'POST client/unstable/hearth/oauth/account/deactivate',
   'POST client/unstable/hearth/oauth/account/reset-cross-signing',
   'GET client/unstable/hearth/sso/account',
   'POST client/unstable/hearth/sso/account',

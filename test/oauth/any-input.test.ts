@@ -20,7 +20,7 @@ import { newVisitor, type Visitor } from '../support/sso-visitor.ts'
 const routes = appRoutes().filter(({ path }) => path.startsWith(oauthPath))
 const names =
   `grant_type code redirect_uri client_id code_verifier refresh_token device_code token token_type_hint scope state response_type
-  response_mode code_challenge code_challenge_method prompt form next user password request decision user_code device_id action
+  response_mode code_challenge code_challenge_method prompt form next user password request decision user_code device_id action erase
   session stage username loginToken`
     .trim()
     .split(/\s+/)
@@ -44,18 +44,26 @@ beforeAll(async () => {
     verifier,
     client.clientId,
     ...nativeClient.grant_types,
-    ...[
-      'account',
-      'authorize?',
-      'link?user_code=BBBB',
-      'allow',
-      'deny',
-      'alice',
-      'create',
-      'none',
-      'org.matrix.device_view',
-    ],
-    ...['\u0000', '\ud800', '%', '%00', 'a b', '"', '<b>', 'x'.repeat(5000), '[]', '-1', ''],
+    'account',
+    'authorize?',
+    'link?user_code=BBBB',
+    'allow',
+    'deny',
+    'alice',
+    'create',
+    'none',
+    'org.matrix.device_view',
+    '\u0000',
+    '\ud800',
+    '%',
+    '%00',
+    'a b',
+    '"',
+    '<b>',
+    'x'.repeat(5000),
+    '[]',
+    '-1',
+    '',
   ]
 })
 afterAll(() => server.stop())

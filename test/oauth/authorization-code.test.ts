@@ -21,6 +21,7 @@ import {
 import { refusal } from '../support/room-client.ts'
 import type { TestServer } from '../support/server.ts'
 import { newVisitor, type Visitor } from '../support/sso-visitor.ts'
+import { textOf } from '../support/text-of.ts'
 
 const whoami = '/_matrix/client/v3/account/whoami'
 
@@ -78,7 +79,7 @@ it('MSC3861: MSC2964: a user signs in, agrees, and their client gets tokens that
     expires_in: 3600,
     scope: scopeOf('FIRSTDEVICE'),
   })
-  const token = String(body['access_token'])
+  const token = textOf(body, 'access_token')
   expect((await server.request('GET', whoami, { token })).body).toMatchObject({
     user_id: '@alice:test.local',
     device_id: 'FIRSTDEVICE',
@@ -263,11 +264,11 @@ describe('a code', () => {
   it('used twice ends the session that it was for', async () => {
     const { request, code } = await issued('REPLAYED')
     const first = await client.exchange(code, request)
-    const token = String(first.body['access_token'])
+    const token = textOf(first.body, 'access_token')
     expect((await server.request('GET', whoami, { token })).status).toBe(200)
     expect(await client.exchange(code, request)).toEqual(oauthError('invalid_grant'))
     expect(await server.request('GET', whoami, { token })).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
-    expect(await client.refresh(String(first.body['refresh_token']))).toEqual(oauthError('invalid_grant'))
+    expect(await client.refresh(textOf(first.body, 'refresh_token'))).toEqual(oauthError('invalid_grant'))
   })
 
   it('used many times at once leaves no session', async () => {
@@ -275,7 +276,7 @@ describe('a code', () => {
     const answers = await Promise.all(Array.from({ length: 5 }, () => client.exchange(code, request)))
     const tokens = answers
       .filter(({ status }) => status === 200)
-      .map(({ body }) => String(body['access_token']))
+      .map(({ body }) => textOf(body, 'access_token'))
     expect(tokens.length).toBeLessThanOrEqual(1)
     for (const token of tokens) {
       expect(await server.request('GET', whoami, { token })).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
@@ -382,7 +383,7 @@ describe('the token endpoint', () => {
         refresh_token: true,
       },
     })
-    const oldToken = String(legacy.body['refresh_token'])
+    const oldToken = textOf(legacy.body, 'refresh_token')
     expect(await client.refresh(oldToken)).toEqual(oauthError('invalid_grant'))
     const tokens = await logIn(client, alice, 'APART')
     const refreshed = await server.request('POST', '/_matrix/client/v3/refresh', {
@@ -407,12 +408,12 @@ describe('MSC2964: a refresh token', () => {
     // The answer was lost.
     const second = await client.refresh(tokens.refresh_token)
     expect(second.status).toBe(200)
-    const token = String(second.body['access_token'])
+    const token = textOf(second.body, 'access_token')
     expect((await server.request('GET', whoami, { token })).status).toBe(200)
     // Now the old one is somebody else's.
     expect(await client.refresh(tokens.refresh_token)).toEqual(oauthError('invalid_grant'))
     expect(await server.request('GET', whoami, { token })).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
-    expect(await client.refresh(String(second.body['refresh_token']))).toEqual(oauthError('invalid_grant'))
+    expect(await client.refresh(textOf(second.body, 'refresh_token'))).toEqual(oauthError('invalid_grant'))
   })
 
   it('goes on through many turns, and is its client’s alone', async () => {
@@ -421,7 +422,7 @@ describe('MSC2964: a refresh token', () => {
       expect(await native.refresh(token)).toEqual(oauthError('invalid_grant'))
       const { status, body } = await client.refresh(token)
       expect(status).toBe(200)
-      token = String(body['refresh_token'])
+      token = textOf(body, 'refresh_token')
     }
   })
 

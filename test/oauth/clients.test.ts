@@ -1,6 +1,7 @@
 // Clients that others have written log in: matrix-js-sdk, and a library that follows the RFCs to the letter.
 
 import { createClient, OAuth2 } from 'matrix-js-sdk'
+import { keepSdkLog } from '../clients/sdk-log.ts'
 import * as oauth from 'oauth4webapi'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import {
@@ -19,6 +20,7 @@ let server: TestServer
 let alice: Visitor
 let known: OauthClient
 beforeAll(async () => {
+  keepSdkLog()
   server = await startOauthServer()
   await server.register('alice')
   known = await newOauthClient(server)

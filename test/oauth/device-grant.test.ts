@@ -50,7 +50,7 @@ it('MSC4341: somebody agrees with another browser, and the client gets in', asyn
     device_code: expect.any(String),
     user_code: expect.stringMatching(/^[B-Z]{4}-[B-Z]{4}$/),
     verification_uri: `${server.url}${oauthPath}/link`,
-    verification_uri_complete: `${server.url}${oauthPath}/link?user_code=${String(begun['user_code'])}`,
+    verification_uri_complete: `${server.url}${oauthPath}/link?user_code=${textOf(begun, 'user_code')}`,
     expires_in: 900,
     interval: 5,
   })
@@ -59,7 +59,7 @@ it('MSC4341: somebody agrees with another browser, and the client gets in', asyn
   expect((await poll(begun)).body['error']).toBe('slow_down')
   const visitor = newVisitor(server.url)
   const consent = await passSignIn(visitor, await visitor.open(pathOf(begun)), 'alice')
-  expect(consent.text).toContain(String(begun['user_code']))
+  expect(consent.text).toContain(textOf(begun, 'user_code'))
   expect(consent.text).toContain('TELEVISION')
   const done = await submitTo(visitor, consent, 'link', { decision: 'allow' })
   expect(done.text).toContain('Done')

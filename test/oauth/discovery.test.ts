@@ -42,6 +42,7 @@ it('MSC2965: anybody is told where the endpoints are, and caches may keep it', a
       'org.matrix.devices_list',
       'org.matrix.device_view',
       'org.matrix.device_delete',
+      'org.matrix.account_deactivate',
       'org.matrix.cross_signing_reset',
     ],
   })

@@ -19,6 +19,7 @@ import {
 import { refusal } from '../support/room-client.ts'
 import type { TestServer } from '../support/server.ts'
 import { newVisitor } from '../support/sso-visitor.ts'
+import { textOf } from '../support/text-of.ts'
 
 let server: TestServer
 let client: OauthClient
@@ -42,7 +43,7 @@ async function devicesOf(localpart: string): Promise<string[]> {
     password: `password of ${localpart}`,
   }
   const login = await server.request('POST', '/_matrix/client/v3/login', { body })
-  const token = String(login.body['access_token'])
+  const token = textOf(login.body, 'access_token')
   const { body: answer } = await server.request('GET', '/_matrix/client/v3/devices', { token })
   await server.request('POST', '/_matrix/client/v3/logout', { token, body: {} })
   return (answer['devices'] as { device_id: string }[]).map(({ device_id: id }) => id)
@@ -164,6 +165,23 @@ describe('the account page', () => {
     expect((await submitTo(bob, page, 'account/end-session')).status).toBe(403)
     expect((await submitTo(alice, page, 'account/end-session', { device_id: 'GUARDED' })).status).toBe(403)
     expect((await whoami(tokens.access_token)).status).toBe(200)
+  })
+
+  it('closes the account of who confirms it, and of nobody else', async () => {
+    const { token, userId } = await server.register('leaving')
+    const leaving = await signedIn(server, 'leaving')
+    const page = await leaving.open(`${account}?action=org.matrix.account_deactivate`)
+    const alice = await signedIn(server, 'alice')
+    const right = { user: userId, password: 'password of leaving' }
+    expect((await submitTo(alice, page, 'account/deactivate', right)).status).toBe(403)
+    for (const wrong of [{ user: '@alice:test.local' }, { password: 'wrong' }, { password: '' }]) {
+      const { status, text } = await submitTo(leaving, page, 'account/deactivate', { ...right, ...wrong })
+      expect([status, text.includes('role="alert"')]).toEqual([403, true])
+    }
+    expect((await whoami(token)).status).toBe(200)
+    expect((await submitTo(leaving, page, 'account/deactivate', right)).text).toContain('is closed')
+    expect(await whoami(token)).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
+    expect((await leaving.open(account)).text).toContain('Sign in')
   })
 
   it('asks who somebody is first, and goes on to what was asked for', async () => {

@@ -22,6 +22,7 @@ import {
 import { refusal } from '../support/room-client.ts'
 import type { TestServer } from '../support/server.ts'
 import { newVisitor, type Shown, type Visitor } from '../support/sso-visitor.ts'
+import { textOf } from '../support/text-of.ts'
 
 const account = `${oauthPath}/account`
 
@@ -255,7 +256,7 @@ describe('by single sign-on', () => {
     const answer = await submitTo(visitor, consent, 'consent', { decision: 'allow' })
     const { body } = await client.exchange(answerIn(answer).get('code') ?? '', request)
     const { body: me } = await server.request('GET', '/_matrix/client/v3/account/whoami', {
-      token: String(body['access_token']),
+      token: textOf(body, 'access_token'),
     })
     expect(me['user_id']).toBe('@heidi:test.local')
   })
