@@ -10,6 +10,7 @@ import * as acceptedPolicies from '../../src/storage/schema/accepted-policies.ts
 import * as eventRooms from '../../src/storage/schema/event-rooms.ts'
 import * as identityBindings from '../../src/storage/schema/identity-bindings.ts'
 import * as interactiveAuth from '../../src/storage/schema/interactive-auth.ts'
+import * as oauth from '../../src/storage/schema/oauth.ts'
 import * as openid from '../../src/storage/schema/openid.ts'
 import * as profiles from '../../src/storage/schema/profiles.ts'
 import * as registration from '../../src/storage/schema/registration.ts'
@@ -25,6 +26,7 @@ const modules = [
   eventRooms,
   identityBindings,
   interactiveAuth,
+  oauth,
   openid,
   profiles,
   registration,

@@ -1,5 +1,6 @@
 // Access, refresh and login tokens, as hashes. Specification: client-server API, "Using access tokens".
 
+import { isNotNull } from 'drizzle-orm'
 import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 import type { UserId } from '../../matrix/event.ts'
 
@@ -31,7 +32,10 @@ export const refreshTokens = sqliteTable(
     clientId: text('client_id'),
     scope: text('scope'),
   },
-  (table) => [index('refresh_tokens_device').on(table.userId, table.deviceId)],
+  (table) => [
+    index('refresh_tokens_client').on(table.clientId).where(isNotNull(table.clientId)),
+    index('refresh_tokens_device').on(table.userId, table.deviceId),
+  ],
 )
 
 export const loginTokens = sqliteTable('login_tokens', {
