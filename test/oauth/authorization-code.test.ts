@@ -295,8 +295,14 @@ describe('a code', () => {
     expect(await client.exchange(code, request)).toEqual(oauthError('invalid_grant'))
   })
 
-  it('is stored as a hash', async () => {
-    const { code } = await issued('HASHED')
+  it('is stored as a hash, and neither it nor a token is ever logged', async () => {
+    const { request, code } = await issued('HASHED')
+    const { body } = await client.exchange(code, request)
+    const logged = server.logs.join('\n')
+    expect(logged).toContain('oauth_session')
+    for (const secret of [code, textOf(body, 'access_token'), textOf(body, 'refresh_token')]) {
+      expect(logged).not.toContain(secret)
+    }
     const db = await server.mf.getD1Database('DB')
     const { results } = await db.prepare('SELECT * FROM oauth_codes').all()
     expect(JSON.stringify(results)).not.toContain(code)
