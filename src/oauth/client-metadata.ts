@@ -26,9 +26,17 @@ const knownGrants = ['authorization_code', 'refresh_token', deviceCodeGrant]
 const longestUri = 2048
 const longestName = 256
 const mostRedirectUris = 32
+// Anybody may register, so nobody gets much room: in characters, of all that is kept.
+const longestMetadata = 8192
 
 /** The metadata that is registered: what this server does not know is left out. OauthError of RFC 7591. */
 export function parseClientMetadata(body: JsonObject): ClientMetadata {
+  const metadata = knownMetadata(body)
+  if (JSON.stringify(metadata).length > longestMetadata) throw wrong('The metadata is too long')
+  return metadata
+}
+
+function knownMetadata(body: JsonObject): ClientMetadata {
   const clientUri = clientUriOf(body)
   const type = oneText(body, 'application_type', ['web', 'native'], 'web')
   const grants = knownOf(body, 'grant_types', knownGrants, ['authorization_code', 'refresh_token'])
@@ -108,10 +116,12 @@ function clientName(body: JsonObject): string | undefined {
   if (typeof value !== 'string' || value.length > longestName) {
     throw wrong(`client_name must be a text of at most ${longestName} characters`)
   }
-  // What cannot be seen, or turns the writing around, only misleads those who are shown the name.
+  // What cannot be seen, turns the writing around or piles up only misleads those who are shown the name.
   const shown = value
     .toWellFormed()
-    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '')
+    .replace(/[\s\u2800]+/g, ' ')
+    .replace(/[\p{C}\p{Default_Ignorable_Code_Point}]/gu, '')
+    .replace(/(\p{M}{2})\p{M}+/gu, '$1')
     .trim()
   return shown === '' ? undefined : shown
 }

@@ -4,27 +4,32 @@
 export type ApplicationType = 'web' | 'native'
 
 const longest = 2048
-const loopback = new Set(['localhost', '127.0.0.1', '[::1]'])
+// RFC 3986: all that a URI consists of. Browsers take more, and then not all the same way.
+const uriText = /^[\w.~:/?[\]@!$&'()*+,;=%-]+$/
+// Browsers let a host have more, of which a Content-Security-Policy would make something else.
+const hostName = /^[\w-]+(?:\.[\w-]+)*$/
 
 /** Whether a client may have a redirect URI. */
 export function isRedirectUri(text: string, type: ApplicationType, clientUri: URL): boolean {
-  const url = text.length > longest || /[^\x21-\x7e]/.test(text) ? null : URL.parse(text)
   // Never a fragment, not even an empty one.
-  if (!url || text.includes('#')) return false
-  if (url.protocol === 'https:') return isBelow(url, clientUri)
+  const url = text.length > longest || !uriText.test(text) ? null : URL.parse(text)
+  if (!url) return false
+  // Without both slashes it would be an address of whatever page leads there.
+  if (url.protocol === 'https:') return /^https:\/\/[^/]/i.test(text) && isBelow(url, clientUri)
   if (type === 'web') return false
-  return url.protocol === 'http:' ? isLoopback(text, url) : isPrivateUse(text, url, clientUri)
+  return url.protocol === 'http:' ? isLoopback(text) : isPrivateUse(text, url, clientUri)
 }
 
 /** Whether a URL is an https URL of the host of the client, or of a subdomain, with any port. */
 export function isBelow(url: URL, { hostname }: URL): boolean {
   if (url.protocol !== 'https:' || url.username !== '' || url.password !== '') return false
+  if (!hostName.test(url.hostname)) return false
   return url.hostname === hostname || url.hostname.endsWith(`.${hostname}`)
 }
 
 // Without a port: at each authorization it may be another. The text itself says whether there is one: :80 is none to a URL.
-function isLoopback(text: string, url: URL): boolean {
-  return loopback.has(url.hostname) && /^http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?:[/?]|$)/i.test(text)
+function isLoopback(text: string): boolean {
+  return /^http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?:[/?]|$)/i.test(text)
 }
 
 // The scheme begins with the client's host, read backwards, and nothing but a path follows.
@@ -32,7 +37,7 @@ function isPrivateUse(text: string, { protocol, host, username }: URL, { hostnam
   const reversed = hostname.split('.').toReversed().join('.')
   const scheme = protocol.slice(0, -1)
   const after = text.slice(protocol.length)
-  if (host !== '' || username !== '' || /^[/\\]{2}/.test(after)) return false
+  if (host !== '' || username !== '' || after.startsWith('//')) return false
   return scheme === reversed || scheme.startsWith(`${reversed}.`)
 }
 
@@ -40,6 +45,7 @@ function isPrivateUse(text: string, { protocol, host, username }: URL, { hostnam
 export function isRegistered(text: string, registered: readonly string[]): boolean {
   if (registered.includes(text)) return true
   const match = /^(http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])):\d{1,5}(?=[/?]|$)/i.exec(text)
-  const url = match && !/[^\x21-\x7e]/.test(text) && !text.includes('#') ? URL.parse(text) : null
-  return match !== null && url !== null && registered.includes(`${match[1]}${text.slice(match[0].length)}`)
+  // No port is above 65535.
+  if (!match || !URL.canParse(text)) return false
+  return registered.includes(`${match[1]}${text.slice(match[0].length)}`)
 }

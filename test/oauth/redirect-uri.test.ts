@@ -31,6 +31,18 @@ describe('a web client', () => {
     'https://example.com@evil.test/',
     'https://evil.test\\@example.com/',
     'https://example.com /',
+    // A browser reads them otherwise than others do, or below its own address.
+    'https://example.com\\@evil.test/',
+    'https:example.com/callback',
+    'https:/example.com/callback',
+    'https:///example.com/callback',
+    'https://example.com/"><b>',
+    // A Content-Security-Policy would read more in them than a host.
+    'https://*.example.com/',
+    'https://a;sandbox;b.example.com/',
+    'https://a,b.example.com/',
+    "https://'self'.example.com/",
+    'https://example.com./callback',
     'com.example.app:/callback',
     'javascript:alert(1)',
     '/callback',
@@ -67,6 +79,11 @@ describe('a native client', () => {
     'http://user@localhost/',
     'javascript:alert(1)',
     'data:text/html,x',
+    'http:localhost/callback',
+    'http://127.0.0.1./callback',
+    'http://0x7f.1/callback',
+    'http://[::ffff:127.0.0.1]/callback',
+    'com.example.app:/a\\b',
   ])('may not register %s', (uri) => {
     expect(isRedirectUri(uri, 'native', clientUri)).toBe(false)
   })
@@ -90,6 +107,15 @@ describe('a redirect URI of a request', () => {
     'http://localhost:49152/callback',
     'http://127.0.0.1:49152@evil.test/callback',
     'http://127.0.0.1:99999/callback',
+    'http://127.0.0.1:/callback',
+    'http://127.0.0.1:80:80/callback',
+    'http://127.0.0.1:80%2f@evil.test/callback',
+    'http://[::1]:80\\@evil.test/',
+    'http://[0:0::1]:80/',
+    'http://127.0.0.1:80/callback#',
+    'HTTP://127.0.0.1:80/callback',
+    'http://127.0.0.1:80/%63allback',
+    'http://127.1:80/callback',
     'http://127.0.0.1.evil.test/callback',
   ])('may not be %s', (uri) => {
     expect(isRegistered(uri, registered)).toBe(false)

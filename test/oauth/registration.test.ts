@@ -66,12 +66,18 @@ describe('MSC2966: refuses', () => {
     ['client_uri', 'http://client.test/', 'invalid_client_metadata'],
     ['client_uri', 'https://user@client.test/', 'invalid_client_metadata'],
     ['client_uri', 'https://test/', 'invalid_client_metadata'],
+    // As a name without a dot.
+    ['client_uri', 'https://test./', 'invalid_client_metadata'],
+    ['client_uri', 'https://.test/', 'invalid_client_metadata'],
+    ['client_uri', 'https://*.client.test/', 'invalid_client_metadata'],
+    ['client_uri', 'javascript:alert(1)', 'invalid_client_metadata'],
     ['client_uri', 7, 'invalid_client_metadata'],
     ['client_name', 7, 'invalid_client_metadata'],
     ['client_name', 'x'.repeat(257), 'invalid_client_metadata'],
     ['tos_uri', 'https://other.test/', 'invalid_client_metadata'],
     ['tos_uri', 'http://client.test/', 'invalid_client_metadata'],
     ['policy_uri', 'https://user:pass@client.test/', 'invalid_client_metadata'],
+    ['policy_uri', 'javascript:alert(1)//https://client.test/', 'invalid_client_metadata'],
     ['logo_uri', 'data:image/png;base64,AAAA', 'invalid_client_metadata'],
     ['redirect_uris', [], 'invalid_redirect_uri'],
     ['redirect_uris', null, 'invalid_redirect_uri'],
@@ -115,9 +121,23 @@ it('a client that has no browser needs no redirect URI', async () => {
   expect([status, body['redirect_uris'], body['response_types']]).toEqual([201, [], []])
 })
 
-it('a name does not mislead by what cannot be seen', () => {
-  const { client_name: name } = parseClientMetadata({ ...webClient, client_name: ' A\u202eB\u0000\u200b\n ' })
-  expect(name).toBe('AB')
+it.each([
+  [' A\u202eB\u0000\u200b\n ', 'AB'],
+  ['A\n\n B\u2028C', 'A B C'],
+  ['A\u00a0\u00a0\u3000B', 'A B'],
+  ['\ue000\u{10ffff}A', 'A'],
+  // Letters that show nothing.
+  ['\u3164\u115f\uffa0\u2800', undefined],
+  ['A\u0301\u0301\u0301\u0301\u0301B', 'A\u0301\u0301B'],
+])('a name does not mislead by what cannot be seen: %j', (given, expected) => {
+  const { client_name: name } = parseClientMetadata({ ...webClient, client_name: given })
+  expect(name).toBe(expected)
+})
+
+it('no client takes much room', async () => {
+  const long = (n: number) => `https://client.test/${'x'.repeat(1900)}${n}`
+  const answer = await register({ ...webClient, redirect_uris: Array.from({ length: 8 }, (_, n) => long(n)) })
+  expect([answer.status, answer.body['error']]).toEqual([400, 'invalid_client_metadata'])
 })
 
 it('MSC2966: clients without a session are forgotten after a day, those with one never', async () => {
