@@ -9,6 +9,8 @@ CREATE TABLE oauth_clients (
   -- When somebody last registered it.
   registered_at INTEGER NOT NULL
 ) WITHOUT ROWID;
+-- Old ones are found without reading all: anybody may register any number.
+CREATE INDEX oauth_clients_registration ON oauth_clients (registered_at);
 
 -- Sessions that a client got by the OAuth 2.0 API are its own, and bound to the scope that was agreed to.
 ALTER TABLE sessions ADD COLUMN client_id TEXT;

@@ -86,5 +86,15 @@ it('looking around writes nothing, and a client that is known neither', async ()
   const another = await server.measure(async () => {
     await newOauthClient(server, { ...webClient, client_name: 'Another' })
   })
-  expect(another.d1RowsWritten).toBeLessThanOrEqual(1)
+  expect(another.d1RowsWritten).toBeLessThanOrEqual(2)
+})
+
+it('a registration does not read those of others', async () => {
+  const db = await server.mf.getD1Database('DB')
+  const insert = db.prepare("INSERT INTO oauth_clients VALUES (?, '{}', ?)")
+  await db.batch(Array.from({ length: 200 }, (_, n) => insert.bind(`other ${n}`, Date.now())))
+  const another = await server.measure(async () => {
+    await newOauthClient(server, { ...webClient, client_name: 'One of many' })
+  })
+  expect(another.d1RowsRead).toBeLessThan(20)
 })

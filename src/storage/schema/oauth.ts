@@ -3,11 +3,15 @@
 import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 import type { UserId } from '../../matrix/event.ts'
 
-export const oauthClients = sqliteTable('oauth_clients', {
-  clientId: text('client_id').primaryKey(),
-  metadata: text('metadata').notNull(),
-  registeredAt: integer('registered_at').notNull(),
-})
+export const oauthClients = sqliteTable(
+  'oauth_clients',
+  {
+    clientId: text('client_id').primaryKey(),
+    metadata: text('metadata').notNull(),
+    registeredAt: integer('registered_at').notNull(),
+  },
+  (table) => [index('oauth_clients_registration').on(table.registeredAt)],
+)
 
 export const browserSessions = sqliteTable(
   'oauth_browser_sessions',
