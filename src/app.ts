@@ -81,6 +81,7 @@ import { whoamiRoutes } from './client/whoami.ts'
 import { federationRoutes } from './federation/server/routes.ts'
 import type { App, AppEnv } from './http/app-type.ts'
 import { mediaRoutes } from './media/media-routes.ts'
+import { isPagePath } from './oauth/pages.ts'
 import { oauthRoutes } from './oauth/routes.ts'
 import { config } from './config.ts'
 import { currentPath } from './http/current-path.ts'
@@ -90,16 +91,14 @@ import { unrecognized } from './http/unrecognized.ts'
 /** Builds the application. */
 export function createApp(): App {
   const app: App = new Hono<AppEnv>({ getPath: currentPath })
-  app.use(
-    '*',
-    // Specification: client-server API, "Web Browser Clients".
-    cors({
-      origin: '*',
-      allowMethods: ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS'],
-      allowHeaders: ['X-Requested-With', 'Content-Type', 'Authorization'],
-      exposeHeaders: ['Retry-After'],
-    }),
-  )
+  // Specification: client-server API, "Web Browser Clients".
+  const anyOrigin = cors({
+    origin: '*',
+    allowMethods: ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS'],
+    allowHeaders: ['X-Requested-With', 'Content-Type', 'Authorization'],
+    exposeHeaders: ['Retry-After'],
+  })
+  app.use('*', (c, next) => (isPagePath(c.req.path) ? next() : anyOrigin(c, next)))
   // Settings that make no sense stop everything, from the first request on.
   app.use('*', async (c, next) => {
     config(c.env)

@@ -3,6 +3,7 @@
 
 import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
+import { clientName } from '../sso/redirect-url.ts'
 import { findClient } from '../storage/oauth-clients.ts'
 import type { ClientMetadata } from './client-metadata.ts'
 import { OauthError, requiredParameter, uniqueParameters } from './oauth-error.ts'
@@ -26,6 +27,12 @@ export interface AuthorizationRequest extends Recipient {
   readonly create: boolean
 }
 
+/** A request of a client that is known, with something wrong in it. */
+export interface FaultyRequest {
+  readonly recipient: Recipient
+  readonly error: OauthError
+}
+
 /**
  * The request of a query: whole, or what is wrong with it and who is to be told. A MatrixError where nobody can be: that is shown to
  * the user alone, since the address may be anybody's.
@@ -33,7 +40,7 @@ export interface AuthorizationRequest extends Recipient {
 export async function readAuthorizationRequest(
   env: Env,
   query: URLSearchParams,
-): Promise<AuthorizationRequest | { readonly recipient: Recipient; readonly error: OauthError }> {
+): Promise<AuthorizationRequest | FaultyRequest> {
   const recipient = await readRecipient(env, query)
   try {
     return { ...recipient, ...readRest(query, recipient.client) }
@@ -67,7 +74,11 @@ function only(query: URLSearchParams, name: string): string | undefined {
 }
 
 function unanswerable(what: string, parameter: string): MatrixError {
-  return new MatrixError('M_INVALID_PARAM', 400, `The application that sent you here ${what} (${parameter}).`)
+  return new MatrixError(
+    'M_INVALID_PARAM',
+    400,
+    `The application that sent you here ${what} (${parameter}). Please go back there, and try again.`,
+  )
 }
 
 function readRest(
@@ -102,6 +113,33 @@ function readRest(
 
 function invalid(description: string): OauthError {
   return new OauthError('invalid_request', description)
+}
+
+/**
+ * The way back to the client whose request a page belongs to, for who does not go on: where it leads, and whose that is. Undefined for
+ * pages that no client has sent anybody to.
+ */
+export async function wayBack(
+  env: Env,
+  oauth: OauthSettings,
+  page: string,
+): Promise<{ readonly url: string; readonly owner: string } | undefined> {
+  const [, query] = /^authorize\?(.*)$/.exec(page) ?? []
+  if (query === undefined) return undefined
+  const request = await readAuthorizationRequest(env, new URLSearchParams(query))
+  const { recipient, error } = 'error' in request ? request : { recipient: request, error: denied() }
+  return { url: answerUrl(oauth, recipient, error), owner: ownerOf(recipient) }
+}
+
+/** Who has the address where the answer goes, as people are told. */
+export function ownerOf({ redirectUri }: Recipient): string {
+  const url = new URL(redirectUri)
+  return url.protocol === 'https:' ? url.host : clientName(url)
+}
+
+/** The answer of a user who does not want to. */
+export function denied(): OauthError {
+  return new OauthError('access_denied', 'The user has not let the application in')
 }
 
 /** The address that takes a browser back to the client, with an answer. */

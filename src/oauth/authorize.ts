@@ -7,19 +7,25 @@ import type { App, AppContext } from '../http/app-type.ts'
 import { formFields } from '../http/form-body.ts'
 import { log } from '../log.ts'
 import { redirectOnce } from '../sso/attempt.ts'
-import { clientName, cspSource } from '../sso/redirect-url.ts'
+import { cspSource } from '../sso/redirect-url.ts'
 import { insertCode } from '../storage/oauth-codes.ts'
 import { newSecretToken, tokenHash } from '../storage/secret-token.ts'
 import type { User } from '../storage/users.ts'
 import { showPage } from '../web/page.ts'
-import { answerUrl, type AuthorizationRequest, readAuthorizationRequest } from './authorization-request.ts'
+import {
+  answerUrl,
+  type AuthorizationRequest,
+  denied,
+  type FaultyRequest,
+  ownerOf,
+  readAuthorizationRequest,
+} from './authorization-request.ts'
 import { type Browser, browserOf, checkForm } from './browser.ts'
-import { canRegister } from './browser-registration.ts'
+import { canRegister } from './can-register.ts'
 import { consentText, decisionButtons } from './consent.ts'
-import { OauthError } from './oauth-error.ts'
 import { type OauthSettings, oauthUrl } from './oauth-settings.ts'
-import { currentPage, form, page } from './pages.ts'
-import { signInPage, otherAccount } from './sign-in.ts'
+import { currentPage, form, linkBack, page } from './pages.ts'
+import { signInPage, otherAccount, registrationUrl } from './sign-in.ts'
 
 /** GET of the authorization endpoint, POST of the consent that it asks for. */
 export function authorizeRoutes(app: App): void {
@@ -31,21 +37,31 @@ export function authorizeRoutes(app: App): void {
 async function authorize(c: AppContext, oauth: OauthSettings): Promise<Response> {
   const query = new URL(c.req.url).searchParams
   const request = await readAuthorizationRequest(c.env, query)
-  if ('error' in request) return redirectOnce(c, answerUrl(oauth, request.recipient, request.error), 302)
+  if ('error' in request) return await faultPage(c, oauth, request)
   if (request.create && canRegister(c.env)) {
     query.delete('prompt')
-    const next = `authorize?${query.toString()}`
-    return redirectOnce(c, `${oauthUrl(oauth, 'register')}?${new URLSearchParams({ next }).toString()}`, 302)
+    return redirectOnce(c, registrationUrl(oauth, `authorize?${query.toString()}`), 302)
   }
   const browser = await browserOf(c, oauth)
   const next = currentPage(c, 'authorize')
   return browser.user
     ? await consentPage(c, oauth, browser, browser.user, request, next)
-    : await signInPage(c, oauth, browser, { next, below: wayBack(oauth, request) })
+    : await signInPage(c, oauth, browser, { next })
 }
 
-function wayBack(oauth: OauthSettings, request: AuthorizationRequest) {
-  return html`<p><a href="${answerUrl(oauth, request, denied())}">Back to the application</a></p>`
+// RFC 9700, section 4.11.2: anybody may register a client, so nobody is sent to one by a mere link.
+async function faultPage(c: AppContext, oauth: OauthSettings, fault: FaultyRequest): Promise<Response> {
+  const { recipient, error } = fault
+  return await showPage(c, {
+    title: 'This did not work',
+    status: 400,
+    content: () => html`
+      <p role="alert">
+        The application that sent you here asked for something that this server does not do: ${error.message}.
+      </p>
+      ${linkBack({ url: answerUrl(oauth, recipient, error), owner: ownerOf(recipient) })}
+    `,
+  })
 }
 
 async function consentPage(
@@ -57,8 +73,7 @@ async function consentPage(
   next: string,
 ): Promise<Response> {
   const redirect = new URL(request.redirectUri)
-  const where = redirect.protocol === 'https:' ? redirect.hostname : clientName(redirect)
-  const text = await consentText(c, user, request.client, request.scope, where)
+  const text = await consentText(c, user, request.client, request.scope, ownerOf(request))
   const fields = { request: next }
   return await showPage(c, {
     title: 'Let this application in?',
@@ -88,7 +103,7 @@ async function decided(c: AppContext, oauth: OauthSettings): Promise<Response> {
     c.env,
     new URLSearchParams(shown.replace(/^authorize\??/, '')),
   )
-  if ('error' in request) return redirectOnce(c, answerUrl(oauth, request.recipient, request.error), 303)
+  if ('error' in request) return await faultPage(c, oauth, request)
   if (sent['decision'] === 'deny') return redirectOnce(c, answerUrl(oauth, request, denied()), 303)
   if (sent['decision'] !== 'allow') throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid field decision')
   // It took too long: they sign in once more, and are asked once more.
@@ -111,8 +126,4 @@ async function issueCode(c: AppContext, { userId }: User, request: Authorization
   })
   log({ event: 'oauth_allowed', user_id: userId, client_id: clientId })
   return code
-}
-
-function denied(): OauthError {
-  return new OauthError('access_denied', 'The user has not let the application in')
 }

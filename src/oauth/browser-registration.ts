@@ -31,25 +31,17 @@ import {
 } from '../storage/interactive-auth-sessions.ts'
 import { acceptedLanguages } from '../web/accepted-languages.ts'
 import { showPage } from '../web/page.ts'
+import { wayBack } from './authorization-request.ts'
 import { type Browser, browserOf, checkForm, signIn } from './browser.ts'
+import { registeringProviders, registersByPassword } from './can-register.ts'
 import { type OauthSettings, oauthPath, oauthUrl } from './oauth-settings.ts'
-import { form, nextPage, page } from './pages.ts'
+import { form, linkBack, nextPage, page } from './pages.ts'
 import { signInPage } from './sign-in.ts'
+import { ssoLinks } from './sso-links.ts'
 
 /** GET and POST of the registration page. */
 export function browserRegistrationRoutes(app: App): void {
   page(app, 'register', { get: begin, post: submitted })
-}
-
-/** Whether there are accounts to be had with a browser. */
-export function canRegister(env: Env): boolean {
-  const { sso } = config(env)
-  return registersByPassword(env) || sso?.providers.some(({ register }) => register) === true
-}
-
-function registersByPassword(env: Env): boolean {
-  const { registration, passwordLogin } = config(env)
-  return registration !== 'closed' && passwordLogin
 }
 
 const operation = `POST ${oauthPath}/register`
@@ -148,12 +140,15 @@ async function nextStep(
     throw new MatrixError('M_FORBIDDEN', 403, 'Registration takes another way here')
   const fields = { session: session.id, next, ...(stage === undefined ? {} : { stage }) }
   const languages = acceptedLanguages(c.req.header('Accept-Language'))
+  const providers = session.completed.length === 0 ? registeringProviders(c.env) : []
+  const back = await wayBack(c.env, oauth, next)
   return await showPage(c, {
     title: view?.title ?? 'Create an account',
     status: message?.status ?? 200,
     ...(view?.sources && { sources: view.sources(c.env) }),
     content: (nonce) =>
       html`${message === undefined ? '' : html`<p role="${message.role}">${message.text}</p>`}
+        ${ssoLinks(oauth, browser, providers, { next, registers: true })}
         ${form(
           oauth,
           browser,
@@ -163,7 +158,8 @@ async function nextStep(
                 <button>${view.button ?? 'Continue'}</button>`
             : accountFields(config(c.env).serverName, typed ?? ''),
         )}
-        <p><a href="${oauthUrl(oauth, next)}">I have an account already</a></p>`,
+        <p><a href="${oauthUrl(oauth, next)}">I have an account already</a></p>
+        ${back ? linkBack(back) : ''}`,
   })
 }
 
@@ -200,7 +196,7 @@ const accountFields = (serverName: string, typed: string) => html`
 async function create(
   c: AppContext,
   oauth: OauthSettings,
-  { next, session }: Step,
+  { browser, next, session }: Step,
   sent: Readonly<Record<string, string>>,
 ): Promise<Response> {
   if (!isComplete(session)) throw new MatrixError('M_FORBIDDEN', 403, 'Something is still to be done before')
@@ -208,6 +204,6 @@ async function create(
   const password = sent['password'] ?? ''
   checkNewPassword(password)
   const account = await createAccount(c.env, { userId, password, auth: session })
-  await signIn(c, oauth, account)
+  await signIn(c, oauth, browser, account)
   return redirectOnce(c, oauthUrl(oauth, next), 303)
 }

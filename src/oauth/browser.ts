@@ -32,10 +32,21 @@ export async function browserOf(c: AppContext, oauth: OauthSettings): Promise<Br
   return { cookie: giveCookie(c, oauth), user: undefined }
 }
 
-/** Signs a user in. The cookie is another one from then on, so that nobody knows it who may have set the one before. */
-export async function signIn(c: AppContext, oauth: OauthSettings, user: Pick<User, 'userId'>): Promise<void> {
+/**
+ * Signs a user in, and whoever was before out. The cookie is another one from then on, so that nobody knows it who may have set the
+ * one before.
+ */
+export async function signIn(
+  c: AppContext,
+  oauth: OauthSettings,
+  before: Browser,
+  user: Pick<User, 'userId'>,
+): Promise<void> {
   const cookie = giveCookie(c, oauth)
-  await insertBrowserSession(c.env, tokenHash(cookie), user.userId)
+  await insertBrowserSession(c.env, tokenHash(cookie), {
+    userId: user.userId,
+    instead: tokenHash(before.cookie),
+  })
   log({ event: 'browser_signed_in', user_id: user.userId })
 }
 
@@ -50,11 +61,18 @@ export function formToken({ cookie }: Browser, purpose: string): string {
   return tokenHash(`form\n${purpose}\n${cookie}`)
 }
 
-/** Refuses a form of another site, or of a page that another account was shown. 403 M_FORBIDDEN. */
-export function checkForm(browser: Browser, purpose: string, form: Readonly<Record<string, string>>): void {
+type Form = Readonly<Record<string, string>>
+
+/** Whether a form is of a page that this browser was shown, not one of another site, nor of before somebody signed in or out. */
+export function isOwnForm(browser: Browser, purpose: string, form: Form): boolean {
   const expected = Buffer.from(formToken(browser, purpose))
   const given = Buffer.from(form['form'] ?? '')
-  if (given.length === expected.length && timingSafeEqual(given, expected)) return
+  return given.length === expected.length && timingSafeEqual(given, expected)
+}
+
+/** Refuses any other form. 403 M_FORBIDDEN. */
+export function checkForm(browser: Browser, purpose: string, form: Form): void {
+  if (isOwnForm(browser, purpose, form)) return
   throw new MatrixError(
     'M_FORBIDDEN',
     403,
@@ -63,21 +81,28 @@ export function checkForm(browser: Browser, purpose: string, form: Readonly<Reco
 }
 
 function giveCookie(c: AppContext, oauth: OauthSettings): string {
-  const { protocol, pathname } = new URL(oauth.baseUrl)
+  const { pathname } = new URL(oauth.baseUrl)
   const cookie = newSecretToken()
   setCookie(c, cookieName(oauth), cookie, {
-    path: `${pathname.replace(/\/+$/, '')}${oauthPath}`,
+    // The prefix wants the root.
+    path: isSecure(oauth) ? '/' : `${pathname.replace(/\/+$/, '')}${oauthPath}`,
     httpOnly: true,
     // Strict would keep it back when an application opens the page. With Lax no other site's form brings it along.
     sameSite: 'Lax',
-    secure: protocol === 'https:',
+    secure: isSecure(oauth),
     maxAge: (2 * browserSessionLifetimeMs) / 1000,
   })
   return cookie
 }
 
-function cookieName({ baseUrl }: OauthSettings): string {
-  return `${baseUrl.startsWith('https:') ? '__Secure-' : ''}hearth_oauth`
+// No other site can set one with the prefix, not even a neighbour below the same domain (RFC 6265bis, "The __Host- Prefix"): whoever
+// knew the cookie of a browser could send its forms, or have somebody go on in an account of their own.
+function cookieName(oauth: OauthSettings): string {
+  return `${isSecure(oauth) ? '__Host-' : ''}hearth_oauth`
+}
+
+function isSecure({ baseUrl }: OauthSettings): boolean {
+  return baseUrl.startsWith('https:')
 }
 
 /** Whether somebody may sign in on the pages, as at login. Refuses with what they are told. */

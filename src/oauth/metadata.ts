@@ -4,7 +4,7 @@
 import type { App, AppContext } from '../http/app-type.ts'
 import type { JsonObject } from '../matrix/json.ts'
 import { accountActions } from './account-actions.ts'
-import { canRegister } from './browser-registration.ts'
+import { canRegister } from './can-register.ts'
 import { deviceCodeGrant } from './client-metadata.ts'
 import { requireOauth } from './oauth-error.ts'
 import { type OauthSettings, oauthUrl } from './oauth-settings.ts'

@@ -9,6 +9,14 @@ import { type Browser, formToken } from './browser.ts'
 import { requireOauth } from './oauth-error.ts'
 import { type OauthSettings, oauthPath, oauthUrl } from './oauth-settings.ts'
 
+// What clients call themselves, from other sites too. All else is for browsers.
+const endpoints = ['register-client', 'token', 'revoke', 'device-authorization']
+
+/** Whether a path is one of a page: other sites' scripts have no business there. */
+export function isPagePath(path: string): boolean {
+  return path.startsWith(`${oauthPath}/`) && !endpoints.some((name) => path === `${oauthPath}/${name}`)
+}
+
 type Handler = (c: AppContext, oauth: OauthSettings) => Promise<Response>
 
 /** Adds a page that is opened, and what takes its form. */
@@ -41,6 +49,11 @@ export function form(
     )}
     ${content}
   </form>`
+}
+
+/** A link back to the client, which names whose address it is. */
+export function linkBack({ url, owner }: { readonly url: string; readonly owner: string }): Html {
+  return html`<p><a href="${url}">Back to the application (${owner})</a></p>`
 }
 
 /**

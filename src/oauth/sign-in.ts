@@ -12,14 +12,16 @@ import { formFields } from '../http/form-body.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
 import { identifiedUser } from '../http/user-identifier.ts'
 import { redirectOnce } from '../sso/attempt.ts'
-import { providerLinks } from '../sso/provider-links.ts'
 import { SsoRefusal } from '../sso/refusal.ts'
 import { useLoginToken } from '../storage/login-tokens.ts'
 import { findUser, type User } from '../storage/users.ts'
 import { type Html, showPage } from '../web/page.ts'
-import { type Browser, browserOf, checkForm, formToken, refuseUnfit, signIn, signOut } from './browser.ts'
+import { wayBack } from './authorization-request.ts'
+import { type Browser, browserOf, checkForm, isOwnForm, refuseUnfit, signIn, signOut } from './browser.ts'
+import { registeringProviders, registersByPassword } from './can-register.ts'
 import { type OauthSettings, oauthUrl } from './oauth-settings.ts'
-import { form, nextPage, page } from './pages.ts'
+import { form, linkBack, nextPage, page } from './pages.ts'
+import { ssoLinks, ssoPurpose } from './sso-links.ts'
 
 /** POST of the sign-in form, GET of what single sign-on comes back to, POST to sign out. */
 export function signInRoutes(app: App): void {
@@ -33,48 +35,50 @@ export interface SignIn {
   readonly next: string
   /** Whether somebody comes to get an account: then of the providers those alone that give one. */
   readonly registers?: boolean
-  /** Further ways on, such as back to the application. */
-  readonly below?: Html
+}
+
+interface Failure {
+  readonly text: string
+  readonly status: ContentfulStatusCode
+  readonly typed?: string
 }
 
 const purpose = 'sign in'
-const ssoPurpose = 'single sign-on'
 
 /** The page that asks who somebody is. */
 export async function signInPage(
   c: AppContext,
   oauth: OauthSettings,
   browser: Browser,
-  { next, registers = false, below = html`` }: SignIn,
-  failure?: { readonly text: string; readonly status: ContentfulStatusCode; readonly typed: string },
+  { next, registers = false }: SignIn,
+  failure?: Failure,
 ): Promise<Response> {
   const { sso, passwordLogin, serverName } = config(c.env)
-  const open = registers ? (sso?.providers.filter(({ register }) => register) ?? []) : []
+  const open = registers ? registeringProviders(c.env) : []
   const providers = open.length > 0 ? open : (sso?.providers ?? [])
+  const target = { action: 'sign-in', purpose, fields: { next } }
+  const back = await wayBack(c.env, oauth, next)
   return await showPage(c, {
     title: registers && open.length > 0 ? 'Create an account' : 'Sign in',
     status: failure?.status ?? 200,
     content: () => html`
       <p>Sign in to your account on <b>${serverName}</b>.</p>
       ${failure === undefined ? '' : html`<p role="alert">${failure.text}</p>`}
+      ${ssoLinks(oauth, browser, providers, { next, registers })}
+      ${passwordLogin ? form(oauth, browser, target, fields(c, failure?.typed ?? '')) : ''}
       ${
-        providers.length === 0
-          ? ''
-          : providerLinks(providers, (id) => ssoLink(oauth, browser, id, next, registers))
-      }
-      ${
-        passwordLogin
-          ? form(
-              oauth,
-              browser,
-              { action: 'sign-in', purpose, fields: { next } },
-              fields(c, failure?.typed ?? ''),
-            )
+        registersByPassword(c.env)
+          ? html`<p><a href="${registrationUrl(oauth, next)}">Create an account</a></p>`
           : ''
       }
-      ${below}
+      ${back ? linkBack(back) : ''}
     `,
   })
+}
+
+/** Where somebody gets an account, and goes on from. */
+export function registrationUrl(oauth: OauthSettings, next: string): string {
+  return `${oauthUrl(oauth, 'register')}?${new URLSearchParams({ next }).toString()}`
 }
 
 const fields = (c: AppContext, typed: string) => html`
@@ -101,12 +105,12 @@ async function submitted(c: AppContext, oauth: OauthSettings): Promise<Response>
   const sent = await formFields(c)
   const next = nextPage(sent['next'])
   const browser = await browserOf(c, oauth)
-  checkForm(browser, purpose, sent)
+  if (!isOwnForm(browser, purpose, sent)) return await onceMore(c, oauth, browser, next)
   try {
     await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
     const user = await byPassword(c.env, sent['user'] ?? '', sent['password'] ?? '')
     refuseUnfit(user)
-    await signIn(c, oauth, user)
+    await signIn(c, oauth, browser, user)
     return redirectOnce(c, oauthUrl(oauth, next), 303)
   } catch (error) {
     if (!isMatrixError(error)) throw error
@@ -127,32 +131,30 @@ async function byPassword(env: Env, typed: string, password: string): Promise<Us
   return userId && (await checkPassword(env, userId, password))
 }
 
-/** Through single sign-on, and back to where this browser alone can go on. */
-function ssoLink(
+/** Where a sign-in was not begun by the browser as it is now: it has signed in meanwhile in another tab, or its cookie is gone. */
+async function onceMore(
+  c: AppContext,
   oauth: OauthSettings,
   browser: Browser,
-  idp: string,
   next: string,
-  registers: boolean,
-): string {
-  const back = new URLSearchParams({ state: formToken(browser, ssoPurpose), next })
-  const query = new URLSearchParams({
-    redirectUrl: `${oauthUrl(oauth, 'signed-in')}?${back.toString()}`,
-    ...(registers ? { action: 'register' } : {}),
-  })
-  return `${oauth.baseUrl}/_matrix/client/v3/login/sso/redirect/${idp}?${query.toString()}`
+): Promise<Response> {
+  if (browser.user) return redirectOnce(c, oauthUrl(oauth, next), 303)
+  const text = 'This page had expired, or your browser keeps no cookies of this server. Please try again.'
+  return await signInPage(c, oauth, browser, { next }, { text, status: 403 })
 }
 
 async function signedIn(c: AppContext, oauth: OauthSettings): Promise<Response> {
   const next = nextPage(c.req.query('next'))
   const browser = await browserOf(c, oauth)
   // Whoever gives somebody else a link with a token of their own does not sign them in to another account than they think.
-  checkForm(browser, ssoPurpose, { form: c.req.query('state') ?? '' })
+  if (!isOwnForm(browser, ssoPurpose, { form: c.req.query('state') ?? '' })) {
+    return await onceMore(c, oauth, browser, next)
+  }
   const userId = await useLoginToken(c.env, c.req.query('loginToken') ?? '')
   if (userId === undefined) throw new SsoRefusal('unknown-attempt')
   const user = await findUser(c.env, userId)
   refuseUnfit(user)
-  await signIn(c, oauth, user)
+  await signIn(c, oauth, browser, user)
   return redirectOnce(c, oauthUrl(oauth, next), 302)
 }
 

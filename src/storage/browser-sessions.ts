@@ -1,6 +1,6 @@
 // Browsers that somebody has signed in with on this server's own pages, in D1. Specification: client-server API, "OAuth 2.0 API".
 
-import { and, eq, gt, lt } from 'drizzle-orm'
+import { and, eq, gt, lt, or } from 'drizzle-orm'
 import type { Env } from '../env.ts'
 import type { UserId } from '../matrix/event.ts'
 import { database } from './database.ts'
@@ -11,12 +11,16 @@ import type { User } from './users.ts'
 /** How long somebody stays signed in, in milliseconds: about as long as it takes to let an application in. */
 export const browserSessionLifetimeMs = 15 * 60 * 1000
 
-/** Signs a user in with the browser that has a cookie, and forgets those whose time is over. */
-export async function insertBrowserSession(env: Env, cookieHash: string, userId: UserId): Promise<void> {
+/** Signs a user in with the browser that has a cookie, `instead` of the one it had before, and forgets those whose time is over. */
+export async function insertBrowserSession(
+  env: Env,
+  cookieHash: string,
+  { userId, instead }: { readonly userId: UserId; readonly instead: string },
+): Promise<void> {
   const db = database(env)
   const now = Date.now()
   await db.batch([
-    db.delete(table).where(lt(table.expiresAt, now)),
+    db.delete(table).where(or(lt(table.expiresAt, now), eq(table.cookieHash, instead))),
     db.insert(table).values({ cookieHash, userId, expiresAt: now + browserSessionLifetimeMs }),
   ])
 }

@@ -31,6 +31,8 @@ export async function showPage(c: AppContext, page: Page): Promise<Response> {
   const { title, content, status = 200, sources = {}, formTargets = [] } = page
   const nonce = newSecretToken()
   c.header('Content-Security-Policy', contentSecurityPolicy(nonce, sources, formTargets))
+  // RFC 9700, section 4.16: for browsers that do not know frame-ancestors.
+  c.header('X-Frame-Options', 'DENY')
   // Whose script runs here learns the site, never the address with its session.
   c.header('Referrer-Policy', sources.script ? 'strict-origin' : 'no-referrer')
   c.header('X-Content-Type-Options', 'nosniff')

@@ -145,8 +145,8 @@ describe('answers to the client', () => {
   ])('tell it what is wrong with %s %s', async (name, value, error) => {
     const { path } = client.request('WRONG', { [name]: value })
     const shown = await alice.open(path)
-    expect(shown.status).toBe(302)
-    expect(shown.location).toMatch(/^https:\/\/client\.test\/callback[#?]/)
+    expect(shown.status).toBe(400)
+    expect(shown.text).toMatch(/href="https:\/\/client\.test\/callback[#?]/)
     const answer = answerIn(shown)
     expect([answer.get('error'), answer.get('state'), answer.get('iss')]).toEqual([
       error,

@@ -177,10 +177,11 @@ export async function agree(visitor: Visitor, path: string): Promise<URLSearchPa
   return answerIn(answer)
 }
 
-/** The parameters of an answer, in the fragment or the query. */
+/** The parameters of an answer, in the fragment or the query: of a redirect, or of the way back to the client that a page offers. */
 export function answerIn({ location, status, text }: Shown): URLSearchParams {
-  if (location === null) throw new Error(`no redirect: ${status} ${text}`)
-  const url = new URL(location)
+  const link = /href="([^"]*)">Back to the application/.exec(text)?.[1]
+  if (location === null && link === undefined) throw new Error(`no answer: ${status} ${text}`)
+  const url = new URL(location ?? unescaped(link ?? ''))
   return new URLSearchParams(url.hash === '' ? url.search : url.hash.slice(1))
 }
 

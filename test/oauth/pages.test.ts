@@ -1,0 +1,149 @@
+// The pages of the OAuth 2.0 API, as browsers are to take them: kept to themselves, and no stepping stone to elsewhere. RFC 9700,
+// sections 4.7, 4.11.2 and 4.16.
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { appRoutes } from '../../scripts/coverage.ts'
+import {
+  answerIn,
+  formOf,
+  newOauthClient,
+  oauthPath,
+  type OauthClient,
+  passSignIn,
+  signedIn,
+  startOauthServer,
+  submitTo,
+} from '../support/oauth-client.ts'
+import type { TestServer } from '../support/server.ts'
+import { newVisitor } from '../support/sso-visitor.ts'
+
+const account = `${oauthPath}/account`
+
+let server: TestServer
+let client: OauthClient
+beforeAll(async () => {
+  server = await startOauthServer()
+  await server.register('alice')
+  client = await newOauthClient(server)
+})
+afterAll(() => server.stop())
+
+const endpoints = ['register-client', 'token', 'revoke', 'device-authorization']
+const routes = appRoutes()
+  .filter(({ path }) => path.startsWith(`${oauthPath}/`))
+  .map(({ method, path }) => ({
+    method,
+    path,
+    isPage: !endpoints.includes(path.slice(oauthPath.length + 1)),
+  }))
+
+describe.each(routes)('$method $path', ({ method, path, isPage }) => {
+  it(isPage ? 'is nothing for other sites' : 'is there for applications of other sites', async () => {
+    const headers = { Origin: 'https://client.test' }
+    const answer = await server.fetch(path, { method, headers })
+    const asked = await server.fetch(path, {
+      method: 'OPTIONS',
+      headers: { ...headers, 'Access-Control-Request-Method': method },
+    })
+    for (const { headers: given } of [answer, asked]) {
+      expect(given.get('Access-Control-Allow-Origin')).toBe(isPage ? null : '*')
+    }
+    if (!isPage) return
+    expect(answer.headers.get('Cache-Control')).toBe('no-store')
+    expect(answer.headers.get('Content-Security-Policy')).toContain("frame-ancestors 'none'")
+    expect(answer.headers.get('X-Frame-Options')).toBe('DENY')
+    expect(answer.headers.get('Referrer-Policy')).toBe('no-referrer')
+  })
+})
+
+it('HEAD is GET without a body', async () => {
+  for (const path of [client.request('HEAD').path, account]) {
+    const answer = await server.fetch(path, { method: 'HEAD' })
+    expect([answer.status, await answer.text()]).toEqual([200, ''])
+  }
+})
+
+describe('somebody whom a link leads here', () => {
+  it('goes to no application that asks for nonsense, unless they want to', async () => {
+    for (const visitor of [newVisitor(server.url), await signedIn(server, 'alice')]) {
+      const shown = await visitor.open(client.request('X', { scope: 'nonsense' }).path)
+      expect([shown.status, shown.location]).toEqual([400, null])
+      expect(shown.text).toContain('client.test')
+      expect(answerIn(shown).get('error')).toBe('invalid_scope')
+    }
+  })
+
+  it('is told where the way back leads', async () => {
+    const { text } = await newVisitor(server.url).open(client.request('X').path)
+    expect(text).toMatch(/href="https:\/\/client\.test\/callback#error=access_denied[^"]*">[^<]*client\.test/)
+  })
+
+  it('still finds it after a wrong password', async () => {
+    const visitor = newVisitor(server.url)
+    const page = await visitor.open(client.request('X').path)
+    const again = await submitTo(visitor, page, 'sign-in', { user: 'alice', password: 'wrong' })
+    expect(again.status).toBe(403)
+    expect(answerIn(again).get('error')).toBe('access_denied')
+  })
+})
+
+describe('in two tabs', () => {
+  it('two applications are let in, each with its own', async () => {
+    const other = await newOauthClient(server, {
+      client_uri: 'https://other.test/',
+      redirect_uris: ['https://other.test/'],
+    })
+    const visitor = newVisitor(server.url)
+    const tabs = [
+      await visitor.open(client.request('ONE').path),
+      await visitor.open(other.request('TWO').path),
+    ]
+    const [one, two] = tabs
+    if (!one || !two) throw new Error('no tabs')
+    const first = await passSignIn(visitor, one, 'alice')
+    // Its form is of before the sign-in: they go on all the same.
+    const second = await visitor.follow(
+      await submitTo(visitor, two, 'sign-in', { user: 'alice', password: 'password of alice' }),
+    )
+    for (const [page, location] of [
+      [second, 'https://other.test/#code='],
+      [first, 'https://client.test/callback#code='],
+    ] as const) {
+      const answer = await submitTo(visitor, page, 'consent', { decision: 'allow' })
+      expect(answer.location?.startsWith(location)).toBe(true)
+    }
+  })
+
+  it('somebody whose cookie has gone meanwhile signs in at the second attempt', async () => {
+    const visitor = newVisitor(server.url)
+    const page = await visitor.open(client.request('GONE').path)
+    visitor.cookies.clear()
+    const again = await submitTo(visitor, page, 'sign-in', { user: 'alice', password: 'password of alice' })
+    expect([again.status, again.text.includes('Please try again')]).toEqual([403, true])
+    expect(formOf(again, 'sign-in').fields['next']).toBe(formOf(page, 'sign-in').fields['next'])
+    expect((await passSignIn(visitor, again, 'alice')).text).toContain('Let this application in?')
+  })
+})
+
+describe('accounts', () => {
+  it('are to be had from the sign-in page', async () => {
+    const visitor = newVisitor(server.url)
+    const page = await visitor.open(client.request('NEWCOMER').path)
+    const href = /href="([^"]*\/register\?[^"]*)"/.exec(page.text)?.[1]?.replaceAll('&amp;', '&') ?? ''
+    const form = await visitor.open(href)
+    expect(answerIn(form).get('error')).toBe('access_denied')
+    const made = await submitTo(visitor, form, 'register', { username: 'newcomer', password: 'a password' })
+    expect((await visitor.follow(made)).text).toContain('@newcomer:test.local')
+  })
+
+  it('end the sign-in of another one that the browser had', async () => {
+    const visitor = await signedIn(server, 'alice')
+    const [before] = [...visitor.cookies.entries()]
+    const form = await visitor.open(`${oauthPath}/register?next=account`)
+    await submitTo(visitor, form, 'register', { username: 'another', password: 'a password' })
+    expect((await visitor.open(account)).text).toContain('@another:test.local')
+    const thief = newVisitor(server.url)
+    if (before) thief.cookies.set(...before)
+    expect((await thief.open(account)).text).toContain('Sign in')
+  })
+})
