@@ -48,6 +48,7 @@ export type LogEvent =
   | { event: 'oauth_allowed'; user_id: string; client_id: string }
   | { event: 'oauth_code_replayed'; user_id: string; client_id: string }
   | { event: 'oauth_session'; user_id: string; client_id: string; device_id: string }
+  | { event: 'oauth_refresh_token_reused'; user_id: string; device_id: string }
   | { event: 'oauth_revoked'; user_id: string; device_id: string }
   | { event: 'cross_signing_reset_allowed'; user_id: string }
   | { event: 'push_failed'; gateway: string; failures: number; error: string }

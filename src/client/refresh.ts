@@ -6,6 +6,7 @@ import { jsonBody } from '../http/json-body.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
 import { rotateRefreshToken } from '../storage/refresh-tokens.ts'
 import { newSecretToken, tokenHash } from '../storage/secret-token.ts'
+import { endSessionsOfGeneration, unknownToken } from '../storage/sessions.ts'
 import { accessTokenLifetimeMs } from './new-session.ts'
 
 /** POST /refresh. */
@@ -17,12 +18,17 @@ export function refreshRoutes(app: App): void {
     const accessToken = newSecretToken()
     const refreshToken = newSecretToken()
     const now = Date.now()
-    await rotateRefreshToken(c.env, request.refresh_token, {
+    const rotation = await rotateRefreshToken(c.env, request.refresh_token, {
       accessTokenHash: tokenHash(accessToken),
       refreshTokenHash: tokenHash(refreshToken),
       expiresAt: now + accessTokenLifetimeMs,
       now,
     })
+    if (rotation.outcome === 'reused') {
+      // The device lives on: its user may log in with it again.
+      await endSessionsOfGeneration(c.env, rotation.userId, rotation)
+      throw unknownToken('The refresh token has been used before', true)
+    }
     return c.json({
       access_token: accessToken,
       refresh_token: refreshToken,

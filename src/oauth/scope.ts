@@ -32,6 +32,21 @@ export function parseScope(text: string | undefined): Scope {
   return { text: [...access, token].join(' '), deviceId }
 }
 
+/**
+ * Checks the scope of a refresh, where there is one: what was not agreed to is not to be had that way (RFC 6749, section 6). What this
+ * server does not know counts for as little as the first time: clients send again what they asked for then. OauthError invalid_scope.
+ */
+export function checkNoMore(text: string | undefined, granted: string): void {
+  if (text === undefined) return
+  if (!scopeText.test(text)) throw wrong('Malformed scope')
+  const agreed = new Set(granted.split(' ').map(stableName))
+  const known = text.split(' ').filter((token) => fullAccess.has(token) || device.test(token))
+  if (!known.every((token) => agreed.has(stableName(token)))) throw wrong('The scope was not agreed to')
+}
+
+const stableName = (token: string) =>
+  token.replace(/^urn:matrix:org\.matrix\.msc2967\.client:/, 'urn:matrix:client:')
+
 function wrong(description: string): OauthError {
   return new OauthError('invalid_scope', description)
 }

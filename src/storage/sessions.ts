@@ -1,7 +1,7 @@
 // Sessions: an access token, the device it is for, and who owns that.
 // Specification: client-server API, "Using access tokens", "Soft logout", "Account locking".
 
-import { and, eq, inArray, isNotNull, lt, ne } from 'drizzle-orm'
+import { and, eq, inArray, ne } from 'drizzle-orm'
 import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { DeviceSelection } from '../hub/devices.ts'
@@ -13,9 +13,6 @@ import { loginTokens, refreshTokens, sessions } from './schema/sessions.ts'
 import { users } from './schema/users.ts'
 import { tokenHash } from './secret-token.ts'
 import { cachedSession, cacheSession, changingSessions, sessionEpoch } from './session-cache.ts'
-
-// How long an invalidated refresh token is remembered, so that its reuse is noticed.
-const reuseWatchMs = 7 * 24 * 60 * 60 * 1000
 
 /**
  * The session of an access token, in one query. 401 M_UNKNOWN_TOKEN for a token that is unknown or has expired,
@@ -71,31 +68,10 @@ export function userLocked(): MatrixError {
 async function confirmRefresh(env: Env, session: typeof sessions.$inferSelect, old: string): Promise<void> {
   const db = database(env)
   const now = Date.now()
-  const { userId, deviceId } = session
   await changingSessions(() =>
     db.batch([
       db.update(refreshTokens).set({ invalidatedAt: now }).where(eq(refreshTokens.tokenHash, old)),
       db.update(sessions).set({ supersedes: null }).where(eq(sessions.tokenHash, session.tokenHash)),
-      db
-        .delete(sessions)
-        .where(
-          and(
-            eq(sessions.userId, userId),
-            eq(sessions.deviceId, deviceId),
-            isNotNull(sessions.expiresAt),
-            lt(sessions.expiresAt, now),
-          ),
-        ),
-      db
-        .delete(refreshTokens)
-        .where(
-          and(
-            eq(refreshTokens.userId, userId),
-            eq(refreshTokens.deviceId, deviceId),
-            isNotNull(refreshTokens.invalidatedAt),
-            lt(refreshTokens.invalidatedAt, now - reuseWatchMs),
-          ),
-        ),
     ]),
   )
 }

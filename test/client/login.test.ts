@@ -203,6 +203,20 @@ describe('refresh', () => {
     expect((await refresh(textOf(third.body, 'refresh_token'))).status).toBe(401)
   })
 
+  it('repeated leaves one session alone, and who has the other ends both', async () => {
+    const first = await signIn('g8')
+    const lost = await refresh(first.refresh)
+    const { body } = await refresh(first.refresh)
+    const access = textOf(body, 'access_token')
+    expect((await whoami(access)).status).toBe(200)
+    expect((await whoami(textOf(lost.body, 'access_token'))).status).toBe(401)
+    expect(await refresh(textOf(lost.body, 'refresh_token'))).toMatchObject({
+      status: 401,
+      body: { errcode: 'M_UNKNOWN_TOKEN', soft_logout: true },
+    })
+    expect((await whoami(access)).status).toBe(401)
+  })
+
   it('is what an expired access token asks for', async () => {
     const first = await signIn('g5')
     await d1('UPDATE sessions SET expires_at = 1 WHERE expires_at IS NOT NULL')

@@ -1,0 +1,178 @@
+// Refreshing, and what comes of tokens in the wrong hands. Specification: client-server API, "Refresh token grant", "Refreshing access
+// tokens", "Soft logout".
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import {
+  logIn,
+  newOauthClient,
+  type OauthClient,
+  scopeOf,
+  signedIn,
+  startOauthServer,
+  type Tokens,
+} from '../support/oauth-client.ts'
+import { refusal } from '../support/room-client.ts'
+import type { TestServer } from '../support/server.ts'
+import type { Visitor } from '../support/sso-visitor.ts'
+
+let server: TestServer
+let client: OauthClient
+let alice: Visitor
+let watcher: string
+beforeAll(async () => {
+  server = await startOauthServer()
+  ;({ token: watcher } = await server.register('alice'))
+  client = await newOauthClient(server)
+  alice = await signedIn(server, 'alice')
+})
+afterAll(() => server.stop())
+
+const whoami = (token: string) => server.request('GET', '/_matrix/client/v3/account/whoami', { token })
+const invalidGrant = expect.objectContaining({
+  status: 400,
+  body: expect.objectContaining({ error: 'invalid_grant' }),
+})
+
+async function refreshed(token: string): Promise<Tokens> {
+  const { status, body } = await client.refresh(token)
+  expect(status, JSON.stringify(body)).toBe(200)
+  return body as unknown as Tokens
+}
+
+const deviceStatus = async (deviceId: string) =>
+  (await server.request('GET', `/_matrix/client/v3/devices/${deviceId}`, { token: watcher })).status
+
+async function run(sql: string, ...values: unknown[]) {
+  const db = await server.mf.getD1Database('DB')
+  await db
+    .prepare(sql)
+    .bind(...values)
+    .run()
+}
+
+describe('MSC2964: of two who refresh with one token', () => {
+  it('the later one has the session, and the other ends it', async () => {
+    const { refresh_token: shared } = await logIn(client, alice, 'FORKED')
+    const thief = await refreshed(shared)
+    const owner = await refreshed(shared)
+    expect((await whoami(owner.access_token)).status).toBe(200)
+    // The thief has waited for that: nothing of theirs goes on beside it unnoticed.
+    expect(await whoami(thief.access_token)).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
+    expect((await whoami(owner.access_token)).status).toBe(200)
+    expect(await client.refresh(thief.refresh_token)).toEqual(invalidGrant)
+    expect(await whoami(owner.access_token)).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
+  })
+
+  it('at once, one alone goes on', async () => {
+    const { refresh_token: shared } = await logIn(client, alice, 'TOGETHER')
+    const all = await Promise.all(Array.from({ length: 5 }, () => refreshed(shared)))
+    const statuses = await Promise.all(
+      all.map(async ({ access_token: token }) => (await whoami(token)).status),
+    )
+    expect(statuses.filter((status) => status === 200)).toHaveLength(1)
+  })
+
+  it('the one who comes too late ends the session, its device and what is pushed for it', async () => {
+    const tokens = await logIn(client, alice, 'STOLEN')
+    const pusher = {
+      kind: 'http',
+      app_id: 'test.app',
+      pushkey: 'key of STOLEN',
+      app_display_name: 'App',
+      device_display_name: 'Phone',
+      lang: 'en',
+      data: { url: 'https://push.test/_matrix/push/v1/notify' },
+    }
+    await server.request('POST', '/_matrix/client/v3/pushers/set', {
+      token: tokens.access_token,
+      body: pusher,
+    })
+    const pushers = async () => {
+      const { body } = await server.request('GET', '/_matrix/client/v3/pushers', { token: watcher })
+      return JSON.stringify(body)
+    }
+    expect(await pushers()).toContain('key of STOLEN')
+    const next = await refreshed(tokens.refresh_token)
+    await whoami(next.access_token)
+    expect(await client.refresh(tokens.refresh_token)).toEqual(invalidGrant)
+    expect(await whoami(next.access_token)).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
+    expect(await deviceStatus('STOLEN')).toBe(404)
+    expect(await pushers()).not.toContain('key of STOLEN')
+    expect(server.logs.join('\n')).toContain('oauth_refresh_token_reused')
+  })
+
+  it('who logs in with the device meanwhile is not harmed by what was before', async () => {
+    const before = await logIn(client, alice, 'ANEW')
+    const next = await refreshed(before.refresh_token)
+    await whoami(next.access_token)
+    const after = await logIn(client, alice, 'ANEW')
+    for (const { refresh_token: token } of [before, next]) {
+      expect(await client.refresh(token)).toEqual(invalidGrant)
+    }
+    expect((await whoami(after.access_token)).status).toBe(200)
+  })
+})
+
+it('lost answers leave nothing behind', async () => {
+  const { refresh_token: token } = await logIn(client, alice, 'LOSSY')
+  for (let n = 0; n < 5; n += 1) await refreshed(token)
+  const db = await server.mf.getD1Database('DB')
+  const count = await db
+    .prepare("SELECT count(*) AS count FROM sessions WHERE device_id = 'LOSSY'")
+    .first<number>('count')
+  expect(count).toBe(2)
+})
+
+describe('an access token that has expired', () => {
+  const expire = (deviceId: string) =>
+    run('UPDATE sessions SET expires_at = ? WHERE device_id = ?', Date.now() - 1000, deviceId)
+  const softLogout = expect.objectContaining({
+    status: 401,
+    body: expect.objectContaining({ errcode: 'M_UNKNOWN_TOKEN', soft_logout: true }),
+  })
+
+  it('is a soft logout: the session goes on with the refresh token', async () => {
+    const tokens = await logIn(client, alice, 'EXPIRED')
+    await expire('EXPIRED')
+    expect(await whoami(tokens.access_token)).toEqual(softLogout)
+    const next = await refreshed(tokens.refresh_token)
+    expect((await whoami(next.access_token)).body['device_id']).toBe('EXPIRED')
+    // A request that was under way while another one refreshed: nobody is to forget their keys for it.
+    expect(await whoami(tokens.access_token)).toEqual(softLogout)
+  })
+
+  it('can still be revoked', async () => {
+    const tokens = await logIn(client, await signedIn(server, 'alice'), 'EXPIREDREVOKED')
+    await expire('EXPIREDREVOKED')
+    expect((await client.revoke(tokens.access_token)).status).toBe(200)
+    expect(await client.refresh(tokens.refresh_token)).toEqual(invalidGrant)
+    expect(await deviceStatus('EXPIREDREVOKED')).toBe(404)
+  })
+})
+
+describe('the scope of a refresh', () => {
+  const withScope = (token: string, scope: string) =>
+    client.post('token', { grant_type: 'refresh_token', refresh_token: token, scope })
+
+  it.each([
+    ['another device', scopeOf('OTHER')],
+    ['one more device', `${scopeOf('SCOPED')} urn:matrix:client:device:OTHER`],
+    ['what is no scope', 'a"b'],
+  ])('with %s is refused, and the token goes on', async (_, scope) => {
+    const tokens = await logIn(client, await signedIn(server, 'alice'), 'SCOPED')
+    const { status, body } = await withScope(tokens.refresh_token, scope)
+    expect([status, body['error']]).toEqual([400, 'invalid_scope'])
+    await refreshed(tokens.refresh_token)
+  })
+
+  it.each([
+    ['the same', scopeOf('SCOPED')],
+    ['what was not granted the first time', `openid ${scopeOf('SCOPED')} urn:example:more`],
+    ['the names it had at first', scopeOf('SCOPED').replaceAll(':client:', ':org.matrix.msc2967.client:')],
+    ['less', 'urn:matrix:client:api:*'],
+  ])('with %s changes nothing', async (_, scope) => {
+    const tokens = await logIn(client, await signedIn(server, 'alice'), 'SCOPED')
+    const { status, body } = await withScope(tokens.refresh_token, scope)
+    expect([status, body['scope']]).toEqual([200, scopeOf('SCOPED')])
+  })
+})
