@@ -128,13 +128,12 @@ export async function wayBack(
   if (query === undefined) return undefined
   const request = await readAuthorizationRequest(env, new URLSearchParams(query))
   const { recipient, error } = 'error' in request ? request : { recipient: request, error: denied() }
-  return { url: answerUrl(oauth, recipient, error), owner: ownerOf(recipient) }
+  return { url: answerUrl(oauth, recipient, error), owner: ownerOf(new URL(recipient.redirectUri)) }
 }
 
 /** Who has the address where the answer goes, as people are told. */
-export function ownerOf({ redirectUri }: Recipient): string {
-  const url = new URL(redirectUri)
-  return url.protocol === 'https:' ? url.host : clientName(url)
+export function ownerOf(redirect: URL): string {
+  return redirect.protocol === 'https:' ? redirect.host : clientName(redirect)
 }
 
 /** The answer of a user who does not want to. */

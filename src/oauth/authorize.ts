@@ -59,7 +59,7 @@ async function faultPage(c: AppContext, oauth: OauthSettings, fault: FaultyReque
       <p role="alert">
         The application that sent you here asked for something that this server does not do: ${error.message}.
       </p>
-      ${linkBack({ url: answerUrl(oauth, recipient, error), owner: ownerOf(recipient) })}
+      ${linkBack({ url: answerUrl(oauth, recipient, error), owner: ownerOf(new URL(recipient.redirectUri)) })}
     `,
   })
 }
@@ -73,7 +73,7 @@ async function consentPage(
   next: string,
 ): Promise<Response> {
   const redirect = new URL(request.redirectUri)
-  const text = await consentText(c, user, request.client, request.scope, ownerOf(request))
+  const text = await consentText(c, user, request.client, request.scope, redirect)
   const fields = { request: next }
   return await showPage(c, {
     title: 'Let this application in?',

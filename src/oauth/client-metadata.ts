@@ -25,6 +25,7 @@ export type ClientMetadata = {
 const knownGrants = ['authorization_code', 'refresh_token', deviceCodeGrant]
 const longestUri = 2048
 const longestName = 256
+const longestShown = 64
 const mostRedirectUris = 32
 // Anybody may register, so nobody gets much room: in characters, of all that is kept.
 const longestMetadata = 8192
@@ -152,7 +153,8 @@ function badRedirect(description: string): OauthError {
   return new OauthError('invalid_redirect_uri', description)
 }
 
-/** What a client is called by those who are asked about it. */
+/** What a client is called by those who are asked about it: so short that nobody takes it for what this server has to say. */
 export function shownName({ client_name: name, client_uri: uri }: ClientMetadata): string {
-  return name ?? new URL(uri).hostname
+  const text = name ?? new URL(uri).hostname
+  return text.length > longestShown ? `${text.slice(0, longestShown).toWellFormed()}…` : text
 }

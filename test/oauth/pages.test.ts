@@ -2,10 +2,12 @@
 // sections 4.7, 4.11.2 and 4.16.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { JsonObject } from '../../src/matrix/json.ts'
 import { appRoutes } from '../../scripts/coverage.ts'
 import {
   answerIn,
   formOf,
+  nativeClient,
   newOauthClient,
   oauthPath,
   type OauthClient,
@@ -13,6 +15,7 @@ import {
   signedIn,
   startOauthServer,
   submitTo,
+  webClient,
 } from '../support/oauth-client.ts'
 import type { TestServer } from '../support/server.ts'
 import { newVisitor } from '../support/sso-visitor.ts'
@@ -84,6 +87,53 @@ describe('somebody whom a link leads here', () => {
     const again = await submitTo(visitor, page, 'sign-in', { user: 'alice', password: 'wrong' })
     expect(again.status).toBe(403)
     expect(answerIn(again).get('error')).toBe('access_denied')
+  })
+})
+
+describe('who asks for consent', () => {
+  const asks = async (metadata: JsonObject, changes = {}) => {
+    const visitor = await signedIn(server, 'alice')
+    return (await visitor.open((await newOauthClient(server, metadata)).request('ASKS', changes).path)).text
+  }
+
+  it('is named shortly, apart from the text around, and with the site they have proved to have', async () => {
+    const name = `\u05d0 of server.test, which you know.${' Go on.'.repeat(30)}`
+    const text = await asks({ ...webClient, client_name: name })
+    expect(text).toMatch(/<bdi>\u05d0 of server\.test.{0,60}…<\/bdi>/)
+    expect(text).toContain('<a href="https://client.test/"')
+    expect(text).not.toContain('is what it says itself')
+    expect(text).not.toContain('<img')
+  })
+
+  it('is not taken for the site whose application they say to be', async () => {
+    const text = await asks(nativeClient, { redirect_uri: 'http://127.0.0.1:8000/callback' })
+    expect(text).toContain('It is reached at <b>http://127.0.0.1:8000</b>')
+    expect(text).toContain('is what it says itself')
+  })
+
+  it('is shown with another site or port that gets the answer', async () => {
+    const redirectUri = 'https://other.client.test:8443/callback'
+    expect(await asks({ ...webClient, redirect_uris: [redirectUri] })).toContain(
+      'It is reached at <b>other.client.test:8443</b>',
+    )
+  })
+
+  it('has a name that is read letter by letter', async () => {
+    // With a Cyrillic letter.
+    const clientUri = 'https://cli\u0435nt.test/'
+    const text = await asks({
+      ...webClient,
+      client_uri: clientUri,
+      tos_uri: null,
+      policy_uri: null,
+      redirect_uris: [clientUri],
+    }).catch(String)
+    expect(text).toContain('invalid_redirect_uri')
+    const written = new URL(clientUri).href
+    const shown = await asks({ client_uri: clientUri, redirect_uris: [written] })
+    expect(shown).toContain(new URL(clientUri).hostname)
+    expect(new URL(clientUri).hostname).toMatch(/^xn--/)
+    expect(shown).not.toContain('\u0435')
   })
 })
 
