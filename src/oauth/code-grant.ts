@@ -8,6 +8,7 @@ import { log } from '../log.ts'
 import { noteIssued, type OauthCode, takeCode } from '../storage/oauth-codes.ts'
 import { tokenHash } from '../storage/secret-token.ts'
 import { findUser } from '../storage/users.ts'
+import { askingClient } from './asking-client.ts'
 import { requiredParameter } from './oauth-error.ts'
 import { grantedSession, invalidGrant, tokenAnswer } from './token-answer.ts'
 
@@ -15,7 +16,7 @@ import { grantedSession, invalidGrant, tokenAnswer } from './token-answer.ts'
 export async function byCode(c: AppContext, parameters: ReadonlyMap<string, string>): Promise<Response> {
   const [text, clientId, redirectUri, verifier] = [
     requiredParameter(parameters, 'code'),
-    requiredParameter(parameters, 'client_id'),
+    askingClient(c, parameters),
     requiredParameter(parameters, 'redirect_uri'),
     requiredParameter(parameters, 'code_verifier'),
   ]

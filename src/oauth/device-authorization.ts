@@ -19,10 +19,11 @@ import {
 import { newSecretToken, tokenHash } from '../storage/secret-token.ts'
 import type { User } from '../storage/users.ts'
 import { showPage } from '../web/page.ts'
+import { askingClient } from './asking-client.ts'
 import { type Browser, browserOf, checkForm } from './browser.ts'
 import { deviceCodeGrant } from './client-metadata.ts'
 import { consentText, decisionButtons } from './consent.ts'
-import { formParameters, OauthError, orOauthError, requiredParameter, requireOauth } from './oauth-error.ts'
+import { formParameters, OauthError, orOauthError, requireOauth } from './oauth-error.ts'
 import { oauthPath, type OauthSettings, oauthUrl } from './oauth-settings.ts'
 import { currentPage, form, page } from './pages.ts'
 import { parseScope } from './scope.ts'
@@ -39,7 +40,7 @@ async function begin(c: AppContext): Promise<Response> {
   const oauth = requireOauth(c.env)
   await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
   const parameters = await formParameters(c)
-  const clientId = requiredParameter(parameters, 'client_id')
+  const clientId = askingClient(c, parameters)
   const client = await findClient(c.env, clientId)
   if (!client) throw new OauthError('invalid_client', 'The client is not registered')
   if (!client.grant_types.includes(deviceCodeGrant)) {

@@ -4,6 +4,7 @@
 import type { AppContext } from '../http/app-type.ts'
 import { pollDeviceCode } from '../storage/oauth-device-codes.ts'
 import { tokenHash } from '../storage/secret-token.ts'
+import { askingClient } from './asking-client.ts'
 import { OauthError, requiredParameter } from './oauth-error.ts'
 import { grantedSession, tokenAnswer } from './token-answer.ts'
 
@@ -13,7 +14,7 @@ export async function byDeviceCode(
   parameters: ReadonlyMap<string, string>,
 ): Promise<Response> {
   const code = requiredParameter(parameters, 'device_code')
-  const clientId = requiredParameter(parameters, 'client_id')
+  const clientId = askingClient(c, parameters)
   const polled = await pollDeviceCode(c.env, tokenHash(code), clientId)
   if (polled.outcome !== 'agreed') {
     const [error, description] = notAgreed[polled.outcome]

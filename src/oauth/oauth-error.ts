@@ -56,11 +56,16 @@ export async function orOauthError(c: AppContext, answer: () => Promise<Response
   try {
     return await answer()
   } catch (error) {
-    if (error instanceof OauthError) {
-      return c.json({ error: error.code, error_description: error.message }, 400)
-    }
-    return failed(c, error)
+    return error instanceof OauthError ? refused(c, error) : failed(c, error)
   }
+}
+
+function refused(c: AppContext, { code, message }: OauthError): Response {
+  const body = { error: code, error_description: message }
+  // RFC 6749, section 5.2: only who tried to authenticate by a header is answered with one.
+  if (code !== 'invalid_client' || c.req.header('Authorization') === undefined) return c.json(body, 400)
+  c.header('WWW-Authenticate', 'Basic realm="Matrix"')
+  return c.json(body, 401)
 }
 
 function failed(c: AppContext, error: unknown): Response {

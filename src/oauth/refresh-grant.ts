@@ -12,6 +12,7 @@ import {
   type Successor,
 } from '../storage/refresh-tokens.ts'
 import { newSecretToken, tokenHash } from '../storage/secret-token.ts'
+import { askingClient } from './asking-client.ts'
 import { requiredParameter } from './oauth-error.ts'
 import { checkNoMore } from './scope.ts'
 import { invalidGrant, tokenAnswer } from './token-answer.ts'
@@ -23,7 +24,7 @@ export async function byRefreshToken(
 ): Promise<Response> {
   const token = requiredParameter(parameters, 'refresh_token')
   const client = {
-    clientId: requiredParameter(parameters, 'client_id'),
+    clientId: askingClient(c, parameters),
     // Less than what was agreed to is not to be had either: the answer says what there is.
     checkScope: (granted: string) => checkNoMore(parameters.get('scope'), granted),
   }

@@ -8,7 +8,7 @@ import type { DeviceSelection } from '../hub/devices.ts'
 import type { DeviceSession } from '../http/session.ts'
 import type { UserId } from '../matrix/event.ts'
 import { database } from './database.ts'
-import { browserSessions, oauthCodes, oauthDeviceCodes } from './schema/oauth.ts'
+import { browserSessions, crossSigningResets, oauthCodes, oauthDeviceCodes } from './schema/oauth.ts'
 import { loginTokens, refreshTokens, sessions } from './schema/sessions.ts'
 import { users } from './schema/users.ts'
 import { tokenHash } from './secret-token.ts'
@@ -166,13 +166,20 @@ export async function endSessions(env: Env, userId: UserId, devices: DeviceSelec
     db.batch([
       db.delete(sessions).where(and(eq(sessions.userId, userId), ofSessions)),
       db.delete(refreshTokens).where(and(eq(refreshTokens.userId, userId), ofRefreshTokens)),
-      db.delete(loginTokens).where(eq(loginTokens.userId, userId)),
-      db.delete(browserSessions).where(eq(browserSessions.userId, userId)),
-      // What was agreed to, and not taken yet.
-      db.delete(oauthCodes).where(eq(oauthCodes.userId, userId)),
-      db.delete(oauthDeviceCodes).where(eq(oauthDeviceCodes.userId, userId)),
+      ...endingGrants(db, userId),
     ]),
   )
+}
+
+/** What ends all else by which somebody gets in as a user: what was agreed to, and not taken yet. */
+export function endingGrants(db: ReturnType<typeof database>, userId: UserId) {
+  return [
+    db.delete(loginTokens).where(eq(loginTokens.userId, userId)),
+    db.delete(browserSessions).where(eq(browserSessions.userId, userId)),
+    db.delete(oauthCodes).where(eq(oauthCodes.userId, userId)),
+    db.delete(oauthDeviceCodes).where(eq(oauthDeviceCodes.userId, userId)),
+    db.delete(crossSigningResets).where(eq(crossSigningResets.userId, userId)),
+  ] as const
 }
 
 /** Ends the sessions of one generation of a device. */

@@ -4,12 +4,12 @@ import { and, eq, isNull, sql } from 'drizzle-orm'
 import type { Env } from '../env.ts'
 import type { UserId } from '../matrix/event.ts'
 import { database, isUniqueViolation, statement } from './database.ts'
-import { browserSessions } from './schema/oauth.ts'
 import { profiles } from './schema/profiles.ts'
-import { loginTokens, refreshTokens, sessions } from './schema/sessions.ts'
+import { refreshTokens, sessions } from './schema/sessions.ts'
 import { threepids } from './schema/threepids.ts'
 import { users } from './schema/users.ts'
 import { changingSessions } from './session-cache.ts'
+import { endingGrants } from './sessions.ts'
 import { addAtRegistration, type FailedAddress, failedAddress } from './threepid-validations.ts'
 
 export type User = typeof users.$inferSelect
@@ -184,8 +184,7 @@ export async function deactivateUser(env: Env, userId: UserId, erase: boolean, n
         .where(eq(users.userId, userId)),
       db.delete(sessions).where(eq(sessions.userId, userId)),
       db.delete(refreshTokens).where(eq(refreshTokens.userId, userId)),
-      db.delete(loginTokens).where(eq(loginTokens.userId, userId)),
-      db.delete(browserSessions).where(eq(browserSessions.userId, userId)),
+      ...endingGrants(db, userId),
       db.delete(threepids).where(eq(threepids.userId, userId)),
       db
         .update(profiles)
