@@ -140,7 +140,9 @@ async function nextStep(
     throw new MatrixError('M_FORBIDDEN', 403, 'Registration takes another way here')
   const fields = { session: session.id, next, ...(stage === undefined ? {} : { stage }) }
   const languages = acceptedLanguages(c.req.header('Accept-Language'))
-  const providers = session.completed.length === 0 ? registeringProviders(c.env) : []
+  // Another way from the beginning only.
+  const begins = session.completed.every((done) => done === 'm.login.dummy')
+  const providers = begins ? registeringProviders(c.env) : []
   const back = await wayBack(c.env, oauth, next)
   return await showPage(c, {
     title: view?.title ?? 'Create an account',

@@ -2,6 +2,8 @@
 // API.
 
 import { expect, it } from 'vitest'
+import { clientId, clientSecret, startFakeProvider } from '../support/fake-openid-provider.ts'
+import { mailbox, mailVars } from '../support/mailbox.ts'
 import { newOauthClient, startOauthServer, submitTo } from '../support/oauth-client.ts'
 import { newVisitor } from '../support/sso-visitor.ts'
 
@@ -67,4 +69,72 @@ it('is not there where registration is closed', async () => {
   const page = await visitor.open(client.request('NEW', { prompt: 'create' }).path)
   expect([page.status, page.text.includes('Sign in')]).toEqual([200, true])
   await server.stop()
+})
+
+it('asks for an address and has it confirmed by mail, where the server wants one', async () => {
+  const box = mailbox()
+  const server = await startOauthServer(
+    { MAIL_FROM: mailVars.MAIL_FROM, REGISTRATION_EMAIL: 'required' },
+    { mail: box.handler },
+  )
+  const client = await newOauthClient(server)
+  const visitor = newVisitor(server.url)
+  const page = await visitor.follow(await visitor.open(client.request('NEW', { prompt: 'create' }).path))
+  expect(page.text).toContain('Confirm your address')
+  const sent = await submitTo(visitor, page, 'register', { email: 'new@example.org' })
+  expect(sent.text).toContain('A mail is on its way to new@example.org.')
+  const early = await submitTo(visitor, sent, 'register', { email: '' })
+  expect([early.status, early.text.includes('has not been confirmed yet')]).toEqual([401, true])
+  const [mail] = await box.mailsTo('new@example.org')
+  const link = mail?.text.split(/\s+/).find((word) => word.startsWith(server.url))
+  await server.fetch('/_matrix/client/unstable/hearth/email/confirm', {
+    method: 'POST',
+    body: new URL(link ?? '').searchParams,
+    redirect: 'manual',
+  })
+  const fields = await submitTo(visitor, early, 'register', { email: '' })
+  const made = await submitTo(visitor, fields, 'register', { username: 'new', password: 'a password' })
+  expect((await visitor.follow(made)).text).toContain('@new:test.local')
+  // The address is theirs: they sign in with it.
+  const elsewhere = newVisitor(server.url)
+  const signIn = await elsewhere.open(client.request('NEW').path)
+  const answer = await submitTo(elsewhere, signIn, 'sign-in', {
+    user: 'new@example.org',
+    password: 'a password',
+  })
+  expect(answer.status).toBe(303)
+  await server.stop()
+})
+
+it('offers the identity providers too that give accounts, and takes no name of theirs or of a bridge', async () => {
+  const provider = await startFakeProvider()
+  const common = { issuer: provider.issuer, client_id: clientId, client_secret: clientSecret }
+  const server = await startOauthServer({
+    SSO_PROVIDERS: JSON.stringify([
+      { id: 'fake', name: 'Fake', register: true, ...common },
+      { id: 'staff', name: 'Staff', register: false, ...common },
+    ]),
+    APPSERVICE_BRIDGE: JSON.stringify({
+      id: 'bridge',
+      url: null,
+      as_token: 'a',
+      hs_token: 'h',
+      sender_localpart: 'bot',
+      namespaces: { users: [{ exclusive: true, regex: '@bridge_.*' }] },
+    }),
+  })
+  const client = await newOauthClient(server)
+  const visitor = newVisitor(server.url)
+  const page = await visitor.follow(await visitor.open(client.request('NEW', { prompt: 'create' }).path))
+  expect(page.text).toContain('autocomplete="new-password"')
+  expect(page.text).toMatch(/action=register">Continue with Fake</)
+  expect(page.text).not.toContain('Continue with Staff')
+  for (const username of ['bridge_somebody', '_somebody', '@x:test.local', '', 'x'.repeat(256), '<b>']) {
+    const answer = await submitTo(visitor, page, 'register', { username, password: 'a password' })
+    expect([username, answer.status]).toEqual([username, 400])
+  }
+  const taken = await submitTo(visitor, page, 'register', { username: 'Somebody', password: 'a password' })
+  expect((await visitor.follow(taken)).text).toContain('@somebody:test.local')
+  await server.stop()
+  await provider.stop()
 })
