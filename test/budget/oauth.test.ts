@@ -4,10 +4,13 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import {
   agree,
   logIn,
+  nativeClient,
   newOauthClient,
   type OauthClient,
+  scopeOf,
   signedIn,
   startOauthServer,
+  submitTo,
   webClient,
 } from '../support/oauth-client.ts'
 import type { TestServer } from '../support/server.ts'
@@ -60,6 +63,47 @@ it('a refresh costs one row more than at /refresh', async () => {
   })
   expect(refresh.d1Queries).toBe(before.d1Queries)
   expect(refresh.d1RowsWritten).toBe(before.d1RowsWritten + 1)
+})
+
+it('a refresh that is asked for again costs two rows more, and its first use two', async () => {
+  const tokens = await logIn(client, await signedIn(server, 'alice'), 'AGAIN')
+  const refresh = async () => (await client.refresh(tokens.refresh_token)).body
+  const first = await server.measure(refresh)
+  let last = ''
+  const again = await server.measure(async () => {
+    last = textOf(await refresh(), 'access_token')
+  })
+  const used = await server.measure(() =>
+    server.request('GET', '/_matrix/client/v3/account/whoami', { token: last }),
+  )
+  expect([first.d1RowsWritten, again.d1RowsWritten, used.d1RowsWritten]).toEqual([6, 8, 2])
+})
+
+it('a revocation is seven rows, and none where there is nothing to end', async () => {
+  const tokens = await logIn(client, await signedIn(server, 'alice'), 'REVOKED')
+  const revoke = () => client.revoke(tokens.access_token)
+  const first = await server.measure(revoke)
+  expect([first.d1RowsWritten, first.doRequests]).toEqual([7, 1])
+  const nothing = await server.measure(revoke)
+  expect([nothing.d1RowsWritten, nothing.doRequests]).toEqual([0, 0])
+})
+
+it('a device that asks whether somebody has agreed writes one row each time', async () => {
+  const native = await newOauthClient(server, nativeClient)
+  const { body } = await native.post('device-authorization', { scope: scopeOf('TELEVISION') })
+  const poll = () =>
+    native.post('token', {
+      grant_type: 'urn:ietf:params:oauth:grant-type:device_code',
+      device_code: textOf(body, 'device_code'),
+    })
+  const pending = await server.measure(poll)
+  expect([pending.d1RowsWritten, pending.doRequests]).toEqual([1, 0])
+  const alice = await signedIn(server, 'alice')
+  const page = await alice.open(textOf(body, 'verification_uri_complete').replace(server.url, ''))
+  const agreed = await server.measure(() => submitTo(alice, page, 'link', { decision: 'allow' }))
+  expect(agreed.d1RowsWritten).toBe(1)
+  const granted = await server.measure(poll)
+  expect([granted.d1RowsWritten, granted.doRequests]).toEqual([6, 2])
 })
 
 it('a request of its sessions costs what others cost', async () => {
