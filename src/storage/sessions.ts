@@ -1,7 +1,7 @@
 // Sessions: an access token, the device it is for, and who owns that.
 // Specification: client-server API, "Using access tokens", "Soft logout", "Account locking".
 
-import { and, eq, inArray, ne } from 'drizzle-orm'
+import { and, eq, inArray, isNotNull, ne } from 'drizzle-orm'
 import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { DeviceSelection } from '../hub/devices.ts'
@@ -128,15 +128,32 @@ export async function insertSession(env: Env, session: NewSession): Promise<void
         ]
   await changingSessions(() =>
     db.batch([
-      // A device id given again at login takes over: tokens it had before are invalid.
-      db.delete(sessions).where(and(eq(sessions.userId, userId), eq(sessions.deviceId, deviceId))),
-      db
-        .delete(refreshTokens)
-        .where(and(eq(refreshTokens.userId, userId), eq(refreshTokens.deviceId, deviceId))),
+      ...endingTokens(db, userId, deviceId),
       db.insert(sessions).values({ ...access, clientId: oauth?.clientId ?? null }),
       ...refresh,
     ]),
   )
+}
+
+// A device id given again at login takes over: tokens it had before are invalid, and nothing is left of the codes that brought them,
+// for who uses one again to end.
+function endingTokens(db: ReturnType<typeof database>, userId: UserId, deviceId: string) {
+  return [
+    db.delete(sessions).where(and(eq(sessions.userId, userId), eq(sessions.deviceId, deviceId))),
+    db
+      .delete(refreshTokens)
+      .where(and(eq(refreshTokens.userId, userId), eq(refreshTokens.deviceId, deviceId))),
+    db
+      .update(oauthCodes)
+      .set({ generation: null })
+      .where(
+        and(
+          eq(oauthCodes.userId, userId),
+          eq(oauthCodes.deviceId, deviceId),
+          isNotNull(oauthCodes.generation),
+        ),
+      ),
+  ] as const
 }
 
 // Leaves room for the user id among D1's 100 parameters.

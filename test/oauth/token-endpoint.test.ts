@@ -121,6 +121,14 @@ describe('who attacks', () => {
     expect(await deviceStatus('REPLAYED')).toBe(404)
   })
 
+  it('with a code of before ends nothing of a later login', async () => {
+    const { request, code } = await issued('LATERLOGIN')
+    expect((await client.exchange(code, request)).status).toBe(200)
+    const tokens = await session('LATERLOGIN')
+    expect(await client.exchange(code, request)).toEqual(invalidGrant)
+    expect((await whoami(tokens.access_token)).status).toBe(200)
+  })
+
   it('with one token in the place of another gets nothing', async () => {
     const tokens = await session('SWAPPED')
     expect(await whoami(tokens.refresh_token)).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
