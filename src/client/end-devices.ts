@@ -25,7 +25,8 @@ export async function endDevices(env: Env, user: Owner, devices: DeviceSelection
 export async function endDevice(env: Env, user: Owner, device: SessionDevice): Promise<void> {
   const { userId, shard } = user
   const { deviceId, generation } = device
+  // Tokens first, here too.
+  await endSessionsOfGeneration(env, userId, device)
   const isThere = (await hubStub(env, shard).deviceGeneration(userId, deviceId)) === generation
   if (isThere) await endDevices(env, user, { only: [deviceId] })
-  else await endSessionsOfGeneration(env, userId, device)
 }
