@@ -88,6 +88,29 @@ it('somebody types the code in, however', async () => {
   expect((await alice.open(`${oauthPath}/link?user_code=BBBB-BBBB`)).status).toBe(404)
 })
 
+it('a link with the code in it asks all the same, and says who gets in and what may be wrong', async () => {
+  const begun = await begin('LINKED')
+  const { text, headers } = await alice.open(pathOf(begun))
+  expect(text).toContain('client.test')
+  expect(text).toContain('If somebody sent it to you')
+  expect(text).toContain('full access')
+  expect(headers.get('Cache-Control')).toBe('no-store')
+  expect((await poll(begun)).body['error']).toBe('authorization_pending')
+})
+
+it('nobody tries many codes', async () => {
+  const limited = await startOauthServer({ RATE_LIMITS: 'on' })
+  await limited.register('alice')
+  const guesser = await signedIn(limited, 'alice')
+  const guess = (n: number) =>
+    guesser.open(`${oauthPath}/link?user_code=BBBB-BBB${'BCDFGHJKLMNPQRSTVWXZ'.charAt(n % 20)}`)
+  const statuses: number[] = []
+  for (let n = 0; n < 40; n += 1) statuses.push((await guess(n)).status)
+  expect(statuses[0]).toBe(404)
+  expect(statuses.at(-1)).toBe(429)
+  await limited.stop()
+})
+
 it('somebody says no', async () => {
   const begun = await begin('DENIED')
   const page = await alice.open(pathOf(begun))
