@@ -15,9 +15,8 @@ import { rateLimitByAddress } from '../http/rate-limit.ts'
 import { optionalFullSession, refuseAppservice, type Session } from '../http/session.ts'
 import type { UserId } from '../matrix/event.ts'
 import { usePasswordValidation } from '../storage/threepid-validations.ts'
-import { setPasswordHash } from '../storage/users.ts'
 import { authenticatedUser } from './authenticated-user.ts'
-import { endDevices } from './end-devices.ts'
+import { setPassword } from './set-password.ts'
 
 const passwordBody = v.object({ new_password: v.string(), logout_devices: v.optional(v.boolean(), true) })
 
@@ -38,11 +37,9 @@ export function accountPasswordRoutes(app: App): void {
     const passwordHash = await passwordHasherStub(c.env).hash(request.new_password)
     const validation = validatedBy(auth)
     if (validation !== undefined) await useAddress(c.env, validation, user.userId)
-    if (!(await setPasswordHash(c.env, user.userId, passwordHash))) {
-      throw new MatrixError('M_USER_DEACTIVATED', 403, 'The account was deactivated')
-    }
     // Other devices are logged out unless the client says otherwise, the one that asks never is.
-    if (request.logout_devices) await endDevices(c.env, user, { allBut: session?.device?.deviceId })
+    const ended = request.logout_devices ? { allBut: session?.device?.deviceId } : undefined
+    await setPassword(c.env, user, passwordHash, ended)
     return c.json({})
   })
 }

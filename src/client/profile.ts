@@ -1,8 +1,6 @@
 // Specification: client-server API, "Profiles". Fields beside name, avatar and time zone since v1.16 (MSC4133).
 
 import { findOrAskForUser } from '../appservice/query.ts'
-import { config } from '../config.ts'
-import { hubStub } from '../env.ts'
 import { isMatrixError, MatrixError } from '../errors.ts'
 import { queryProfile } from '../federation/client/queries.ts'
 import type { App, AppContext } from '../http/app-type.ts'
@@ -12,17 +10,15 @@ import { optionalSession, refuseSuspended, requireSession } from '../http/sessio
 import type { UserId } from '../matrix/event.ts'
 import { parseUserId } from '../matrix/identifiers.ts'
 import { type JsonObject, type JsonValue, property } from '../matrix/json.ts'
-import { findProfile, setProfileField } from '../storage/profiles.ts'
+import { findProfile } from '../storage/profiles.ts'
 import { askerOf } from './appservice-asker.ts'
+import { changeProfile, checkedValue } from './change-profile.ts'
 import { isLocal } from './path-params.ts'
 
 // The common namespaced identifier grammar: namespaced by at least one dot, as nobody may take names of the specification.
 const keyGrammar = /^(?:avatar_url|displayname|[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)+)$/
 // In bytes.
 const longestKey = 255
-// Both go into member events, which have a size limit of their own.
-const longestDisplayName = 256
-const longestAvatarUrl = 1000
 
 /** GET /profile/{userId}, GET, PUT and DELETE /profile/{userId}/{keyName}, also under the unstable prefix. */
 export function profileRoutes(app: App): void {
@@ -91,18 +87,7 @@ async function deleteProfileField(c: AppContext): Promise<Response> {
 async function changeField(c: AppContext, key: string, value: JsonValue | undefined): Promise<void> {
   const { userId, shard } = c.var.session
   await rateLimitUser(c.env, c.env.SEND_LIMIT, c.var.session)
-  if (key !== 'displayname' && key !== 'avatar_url') {
-    await setProfileField(c.env, userId, key, value)
-    return
-  }
-  // Rooms show name and avatar by the user's member event. Noted beforehand: a crash in between keeps no room from it.
-  const hub = hubStub(c.env, shard)
-  await hub.expectRoomsTask(userId, key)
-  const changed = await setProfileField(c.env, userId, key, value)
-  if (changed && config(c.env).presence) {
-    await hub.profileChanged(userId, { [key]: typeof value === 'string' ? value : null })
-  }
-  await hub.startRoomsTask(userId, key)
+  await changeProfile(c.env, { userId, shard }, key, value)
 }
 
 async function profileOf(c: AppContext): Promise<JsonObject> {
@@ -148,23 +133,4 @@ function keyParam(c: AppContext): string {
   }
   if (!keyGrammar.test(key)) throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid parameter keyName')
   return key
-}
-
-// An empty name or avatar is how clients removed one before there was DELETE.
-function checkedValue(key: string, value: JsonValue): JsonValue | undefined {
-  if (key === 'displayname') {
-    if (typeof value !== 'string' || value.length > longestDisplayName) throw invalid(key)
-    return value === '' ? undefined : value
-  }
-  if (key === 'avatar_url') {
-    // Any text is taken, as elsewhere in the field: clients ignore what is no mxc URI.
-    if (typeof value !== 'string' || value.length > longestAvatarUrl) throw invalid(key)
-    return value === '' ? undefined : value
-  }
-  if (key === 'm.tz' && typeof value !== 'string') throw invalid(key)
-  return value
-}
-
-function invalid(key: string): MatrixError {
-  return new MatrixError('M_INVALID_PARAM', 400, `Invalid field ${key}`)
 }

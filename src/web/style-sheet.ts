@@ -19,6 +19,7 @@ export const styleSheet = raw(`
 body { margin: 0; background: var(--page); color: var(--text); font: 1rem/1.5 system-ui, sans-serif; }
 main { max-width: 28rem; min-height: 100vh; margin: 0 auto; padding: 1.5rem 1.25rem; background: var(--card); overflow-wrap: anywhere; }
 @media (min-width: 30rem) { main { min-height: 0; margin: 10vh auto; padding: 2rem; border-radius: 1rem; box-shadow: 0 1px 3px #0003; } }
+h2 { margin: 2rem 0 1rem; font-size: 1.125rem; line-height: 1.25; }
 h1 { margin: 0 0 1rem; font-size: 1.5rem; line-height: 1.25; }
 p { margin: 0 0 1rem; }
 footer { margin-top: 2rem; color: var(--quiet); font-size: .875rem; }

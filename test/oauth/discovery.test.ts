@@ -39,6 +39,7 @@ it('MSC2965: anybody is told where the endpoints are, and caches may keep it', a
     prompt_values_supported: ['create'],
     account_management_uri: at('account'),
     account_management_actions_supported: [
+      'org.matrix.profile',
       'org.matrix.devices_list',
       'org.matrix.device_view',
       'org.matrix.device_delete',

@@ -1,0 +1,25 @@
+// A new password, whoever has asked for it. Specification: client-server API, "Password management".
+
+import type { Env } from '../env.ts'
+import { MatrixError } from '../errors.ts'
+import type { DeviceSelection } from '../hub/devices.ts'
+import { endBrowserSessionsOf } from '../storage/browser-sessions.ts'
+import { setPasswordHash, type User } from '../storage/users.ts'
+import { endDevices } from './end-devices.ts'
+
+/**
+ * Gives a user a password by its hash, and ends devices. No browser stays signed in: whoever knew the password before may be in front
+ * of it. 403 M_USER_DEACTIVATED for an account that was closed meanwhile.
+ */
+export async function setPassword(
+  env: Env,
+  user: Pick<User, 'userId' | 'shard'>,
+  passwordHash: string,
+  ended: DeviceSelection | undefined,
+): Promise<void> {
+  if (!(await setPasswordHash(env, user.userId, passwordHash))) {
+    throw new MatrixError('M_USER_DEACTIVATED', 403, 'The account was deactivated')
+  }
+  await endBrowserSessionsOf(env, user.userId)
+  if (ended !== undefined) await endDevices(env, user, ended)
+}

@@ -1,0 +1,98 @@
+// Another password, on the account page: users of the OAuth 2.0 API have no other way. Specification: client-server API, "Account
+// management" of the OAuth 2.0 API.
+
+import { html } from 'hono/html'
+import { setPassword } from '../client/set-password.ts'
+import { config } from '../config.ts'
+import { passwordHasherStub } from '../env.ts'
+import { MatrixError } from '../errors.ts'
+import type { App, AppContext } from '../http/app-type.ts'
+import { checkNewPassword } from '../http/check-password.ts'
+import { showPage } from '../web/page.ts'
+import {
+  accountFooter,
+  accountForm,
+  type Failure,
+  failureText,
+  passwordField,
+  requirePassword,
+  type Sent,
+} from './account-form.ts'
+import { signIn, type SignedIn } from './browser.ts'
+import type { OauthSettings } from './oauth-settings.ts'
+import { form } from './pages.ts'
+
+/** POST of the page. */
+export function passwordPageRoutes(app: App): void {
+  accountForm(app, {
+    name: 'password',
+    purpose: () => purpose,
+    action: 'hearth.password',
+    show: passwordPage,
+    run: change,
+  })
+}
+
+const purpose = 'password'
+
+/** The page with the form. */
+export async function passwordPage(
+  c: AppContext,
+  oauth: OauthSettings,
+  browser: SignedIn,
+  failure?: Failure,
+): Promise<Response> {
+  refuseWithoutPassword(c, browser)
+  const fields = html`
+    ${passwordField(browser.user)}
+    <label>
+      New password
+      <input name="new_password" type="password" autocomplete="new-password" required />
+    </label>
+    <label>
+      New password once more
+      <input name="again" type="password" autocomplete="new-password" required />
+    </label>
+    <label class="choice">
+      <input type="checkbox" name="sign_out" value="yes" />
+      <span>Sign out all applications. They lose encrypted messages that are kept nowhere else.</span>
+    </label>
+    <button>Change password</button>
+  `
+  return await showPage(c, {
+    title: 'Change your password',
+    status: failure?.status ?? 200,
+    content: () => html`
+      ${failureText(failure)}
+      ${form(oauth, browser, { action: 'account/password', purpose, fields: {} }, fields)}
+      ${accountFooter(oauth, browser)}
+    `,
+  })
+}
+
+async function change(c: AppContext, oauth: OauthSettings, browser: SignedIn, sent: Sent): Promise<Response> {
+  const { user } = browser
+  refuseWithoutPassword(c, browser)
+  const password = sent['new_password'] ?? ''
+  if (password !== sent['again']) {
+    throw new MatrixError('M_INVALID_PARAM', 400, 'The new password is not the same both times')
+  }
+  checkNewPassword(password)
+  await requirePassword(c, user, sent)
+  const passwordHash = await passwordHasherStub(c.env).hash(password)
+  await setPassword(c.env, user, passwordHash, sent['sign_out'] === 'yes' ? { allBut: undefined } : undefined)
+  // No browser is signed in any more. This one is to be, with the new password.
+  await signIn(c, oauth, browser, user)
+  return await showPage(c, {
+    title: 'Done',
+    content: () =>
+      html`<p role="status">Your password is changed.</p>
+        ${accountFooter(oauth, browser)}`,
+  })
+}
+
+// Who has none signs in elsewhere.
+function refuseWithoutPassword(c: AppContext, { user }: SignedIn): void {
+  if (config(c.env).passwordLogin && user.passwordHash !== null) return
+  throw new MatrixError('M_FORBIDDEN', 403, 'Your account has no password on this server')
+}
