@@ -1,8 +1,9 @@
 // Refreshing, and what comes of tokens in the wrong hands. Specification: client-server API, "Refresh token grant", "Refreshing access
 // tokens", "Soft logout".
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import {
+  agree,
   logIn,
   newOauthClient,
   type OauthClient,
@@ -23,6 +24,9 @@ beforeAll(async () => {
   server = await startOauthServer()
   ;({ token: watcher } = await server.register('alice'))
   client = await newOauthClient(server)
+})
+// To revoke tokens signs browsers out.
+beforeEach(async () => {
   alice = await signedIn(server, 'alice')
 })
 afterAll(() => server.stop())
@@ -113,6 +117,34 @@ describe('MSC2964: of two who refresh with one token', () => {
   })
 })
 
+it('what is refreshed while it is revoked does not go on', async () => {
+  for (let n = 0; n < 5; n += 1) {
+    const tokens = await logIn(client, await signedIn(server, 'alice'), `RACE${n}`)
+    const [refresh, revoke] = await Promise.all([
+      client.refresh(tokens.refresh_token),
+      client.revoke(n % 2 === 0 ? tokens.access_token : tokens.refresh_token),
+    ])
+    expect(revoke.status).toBe(200)
+    const left = [tokens.access_token, String(refresh.body['access_token'])]
+    for (const token of left) expect((await whoami(token)).status).toBe(401)
+    expect(await client.refresh(String(refresh.body['refresh_token']))).toEqual(invalidGrant)
+    expect(await deviceStatus(`RACE${n}`)).toBe(404)
+  }
+})
+
+it('of two codes for one device that are exchanged at once, one makes the session', async () => {
+  const requests = [client.request('TWOCODES'), client.request('TWOCODES')]
+  const codes: string[] = []
+  for (const { path } of requests) codes.push((await agree(alice, path)).get('code') ?? '')
+  const answers = await Promise.all(
+    requests.map(async (request, n) => await client.exchange(codes[n] ?? '', request)),
+  )
+  const statuses = await Promise.all(
+    answers.map(async ({ body }) => (await whoami(String(body['access_token']))).status),
+  )
+  expect(statuses.filter((status) => status === 200)).toHaveLength(1)
+})
+
 it('lost answers leave nothing behind', async () => {
   const { refresh_token: token } = await logIn(client, alice, 'LOSSY')
   for (let n = 0; n < 5; n += 1) await refreshed(token)
@@ -142,7 +174,7 @@ describe('an access token that has expired', () => {
   })
 
   it('can still be revoked', async () => {
-    const tokens = await logIn(client, await signedIn(server, 'alice'), 'EXPIREDREVOKED')
+    const tokens = await logIn(client, alice, 'EXPIREDREVOKED')
     await expire('EXPIREDREVOKED')
     expect((await client.revoke(tokens.access_token)).status).toBe(200)
     expect(await client.refresh(tokens.refresh_token)).toEqual(invalidGrant)
@@ -159,7 +191,7 @@ describe('the scope of a refresh', () => {
     ['one more device', `${scopeOf('SCOPED')} urn:matrix:client:device:OTHER`],
     ['what is no scope', 'a"b'],
   ])('with %s is refused, and the token goes on', async (_, scope) => {
-    const tokens = await logIn(client, await signedIn(server, 'alice'), 'SCOPED')
+    const tokens = await logIn(client, alice, 'SCOPED')
     const { status, body } = await withScope(tokens.refresh_token, scope)
     expect([status, body['error']]).toEqual([400, 'invalid_scope'])
     await refreshed(tokens.refresh_token)
@@ -171,7 +203,7 @@ describe('the scope of a refresh', () => {
     ['the names it had at first', scopeOf('SCOPED').replaceAll(':client:', ':org.matrix.msc2967.client:')],
     ['less', 'urn:matrix:client:api:*'],
   ])('with %s changes nothing', async (_, scope) => {
-    const tokens = await logIn(client, await signedIn(server, 'alice'), 'SCOPED')
+    const tokens = await logIn(client, alice, 'SCOPED')
     const { status, body } = await withScope(tokens.refresh_token, scope)
     expect([status, body['scope']]).toEqual([200, scopeOf('SCOPED')])
   })
