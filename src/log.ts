@@ -45,6 +45,7 @@ export type LogEvent =
   | { event: 'sso_linked'; user_id: string; provider: string }
   | { event: 'sso_refused'; reason: string; detail?: string }
   | { event: 'browser_signed_in'; user_id: string }
+  | { event: 'login_handed_over'; user_id: string }
   | { event: 'oauth_allowed'; user_id: string; client_id: string }
   | { event: 'oauth_code_replayed'; user_id: string; client_id: string }
   | { event: 'oauth_session'; user_id: string; client_id: string; device_id: string }

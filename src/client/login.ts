@@ -57,13 +57,20 @@ export function loginRoutes(app: App): void {
   })
 }
 
-function loginFlows({ sso, passwordLogin, appservices }: Config): JsonObject[] {
+function loginFlows({ sso, oauth, passwordLogin, appservices }: Config): JsonObject[] {
+  const providers = sso ? { identity_providers: sso.providers.map(identityProvider) } : {}
   return [
-    ...(sso ? [{ type: 'm.login.sso', identity_providers: sso.providers.map(identityProvider) }] : []),
+    ...(sso || oauth ? [{ type: 'm.login.sso', ...providers, ...(oauth ? preferred : {}) }] : []),
     ...(passwordLogin ? [{ type: 'm.login.password' }] : []),
     { type: 'm.login.token', get_login_token: true },
     ...(appservices.length > 0 ? [{ type: appserviceLogin }] : []),
   ]
+}
+
+// MSC3824: our pages have all ways to sign in, and an account page besides. Deployed clients know the second name.
+const preferred = {
+  oauth_aware_preferred: true,
+  'org.matrix.msc3824.delegated_oidc_compatibility': true,
 }
 
 function identityProvider({ id, name, icon, brand }: SsoProvider): JsonObject {

@@ -13,7 +13,8 @@ import { stringProperty } from '../matrix/json.ts'
 import { oauthPath } from '../oauth/oauth-settings.ts'
 import { forgetAttempt, ownAttempt, pageUrl, redirectOnce, requireSso, ssoPath } from '../sso/attempt.ts'
 import { refuseEnded } from '../sso/found-account.ts'
-import { clientName, cspSource, isKnownClient, withLoginToken } from '../sso/redirect-url.ts'
+import { handOverPage, handOverUrl } from '../sso/hand-over.ts'
+import { isKnownClient } from '../sso/redirect-url.ts'
 import { orRefusalPage, SsoRefusal } from '../sso/refusal.ts'
 import type { SsoSettings } from '../sso/sso-settings.ts'
 import {
@@ -21,15 +22,10 @@ import {
   type InteractiveAuthSession,
   keepInteractiveAuth,
 } from '../storage/interactive-auth-sessions.ts'
-import { createLoginToken } from '../storage/login-tokens.ts'
 import { type SsoAttempt, useSsoAttempt } from '../storage/sso-attempts.ts'
 import { authDonePage } from '../web/auth-done-page.ts'
 import { showPage } from '../web/page.ts'
 import { loginFallbackPath } from './login-fallback.ts'
-
-// The specification would have about five seconds. Web clients that have to be loaded first need more on slow lines; the token
-// goes but once, to the client that was agreed to.
-const loginTokenLifetimeMs = 30_000
 
 /** GET and POST of the page. */
 export function ssoConfirmRoutes(app: App): void {
@@ -39,7 +35,7 @@ export function ssoConfirmRoutes(app: App): void {
       const attempt = identifiedAttempt(await ownAttempt(c, sso, c.req.query('attempt') ?? ''))
       return attempt.redirectUrl === null
         ? await stagePage(c, sso, attempt, await stageSession(c, attempt))
-        : await clientPage(c, sso, attempt, new URL(attempt.redirectUrl))
+        : await handOverPage(c, clientQuestion(sso, attempt, new URL(attempt.redirectUrl)))
     }),
   )
 
@@ -53,6 +49,10 @@ export function ssoConfirmRoutes(app: App): void {
         : await toClient(c, sso, attempt, new URL(attempt.redirectUrl), 303)
     }),
   )
+}
+
+function clientQuestion(sso: SsoSettings, { id, userId }: IdentifiedAttempt, url: URL) {
+  return { userId, url, form: confirmForm(sso, id, 'Continue') }
 }
 
 type IdentifiedAttempt = SsoAttempt & { readonly userId: UserId }
@@ -89,34 +89,14 @@ async function toClient(
   const { userId, provider } = attempt
   await refuseEnded(c.env, userId)
   await endAttempt(c, sso, attempt)
-  const token = await createLoginToken(c.env, userId, Date.now() + loginTokenLifetimeMs)
+  const location = await handOverUrl(c.env, userId, url)
   log({ event: 'sso_login', user_id: userId, provider, purpose: 'login' })
-  return redirectOnce(c, withLoginToken(url, token), status)
+  return redirectOnce(c, location, status)
 }
 
 async function endAttempt(c: AppContext, sso: SsoSettings, { id, provider }: SsoAttempt): Promise<void> {
   if (!(await useSsoAttempt(c.env, id))) throw new SsoRefusal('answered-before', provider)
   forgetAttempt(c, sso, id)
-}
-
-async function clientPage(
-  c: AppContext,
-  sso: SsoSettings,
-  { id, userId }: IdentifiedAttempt,
-  url: URL,
-): Promise<Response> {
-  return await showPage(c, {
-    title: 'Continue to your application',
-    formTargets: [cspSource(url)],
-    content: () => html`
-      <p>Account: <b>${userId}</b></p>
-      <p>
-        <b>${clientName(url)}</b> will be signed in to it, and can then read and write in your name. If you do
-        not know this application, or did not come from there, close this page.
-      </p>
-      ${confirmForm(sso, id, 'Continue')}
-    `,
-  })
 }
 
 async function stageSession(c: AppContext, { authSession }: SsoAttempt): Promise<InteractiveAuthSession> {

@@ -2,10 +2,12 @@
 
 import { html } from 'hono/html'
 import * as v from 'valibot'
+import { config } from '../config.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { queryParams } from '../http/json-body.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
+import { toPages } from '../oauth/aware-client.ts'
 import { providerOf, requireSso, type SsoPurpose, startAttempt } from '../sso/attempt.ts'
 import { providerLinks } from '../sso/provider-links.ts'
 import { parseRedirectUrl } from '../sso/redirect-url.ts'
@@ -20,6 +22,9 @@ export function ssoLoginRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3loginssoredirect
   app.get('/_matrix/client/v3/login/sso/redirect', (c) =>
     orRefusalPage(c, async () => {
+      const { oauth, passwordLogin } = config(c.env)
+      // OAuth 2.0 aware clients offer no password themselves.
+      if (oauth && passwordLogin) return toPages(c, oauth, loginPurpose(c))
       const sso = requireSso(c.env)
       const [first, ...others] = sso.providers
       return first && others.length === 0 ? await redirect(c, sso, first.id) : await chooser(c, sso)

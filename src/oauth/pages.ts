@@ -61,7 +61,7 @@ export function linkBack({ url, owner }: { readonly url: string; readonly owner:
  * may bring it.
  */
 export function nextPage(text: string | undefined): string {
-  if (text !== undefined && /^(?:authorize|account|link)(?:\?[\x21-\x7e]*)?$/.test(text)) return text
+  if (text !== undefined && /^(?:authorize|account|link|login)(?:\?[\x21-\x7e]*)?$/.test(text)) return text
   throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid parameter next: leads nowhere')
 }
 

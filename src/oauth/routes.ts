@@ -3,6 +3,7 @@
 import type { App } from '../http/app-type.ts'
 import { accountRoutes } from './account.ts'
 import { authorizeRoutes } from './authorize.ts'
+import { awareClientRoutes } from './aware-client.ts'
 import { browserRegistrationRoutes } from './browser-registration.ts'
 import { deviceAuthorizationRoutes } from './device-authorization.ts'
 import { metadataRoutes } from './metadata.ts'
@@ -22,4 +23,5 @@ export function oauthRoutes(app: App): void {
   tokenRoutes(app)
   revokeRoutes(app)
   accountRoutes(app)
+  awareClientRoutes(app)
 }

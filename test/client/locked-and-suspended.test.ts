@@ -53,6 +53,8 @@ const withoutSession: ReadonlySet<string> = new Set([
   'GET client/unstable/hearth/oauth/link',
   'POST client/unstable/hearth/oauth/link',
   'GET client/unstable/hearth/oauth/account',
+  'GET client/unstable/hearth/oauth/login',
+  'POST client/unstable/hearth/oauth/login',
   'POST client/unstable/hearth/oauth/account/end-session',
   'POST client/unstable/hearth/oauth/account/profile',
   'POST client/unstable/hearth/oauth/account/confirm-address',
