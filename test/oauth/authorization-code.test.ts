@@ -3,16 +3,13 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
-  agree,
   answerIn,
-  challengeOf,
   logIn,
   nativeClient,
   newOauthClient,
   oauthPath,
   type OauthClient,
   passSignIn,
-  postForm,
   scopeOf,
   signedIn,
   startOauthServer,
@@ -224,91 +221,6 @@ describe('MSC2967: the scope', () => {
   })
 })
 
-describe('a code', () => {
-  const issued = async (deviceId: string) => {
-    const request = client.request(deviceId)
-    return { request, code: (await agree(alice, request.path)).get('code') ?? '' }
-  }
-
-  it('is not given for what is not the challenge, and then not any more', async () => {
-    const { request, code } = await issued('PKCE')
-    const wrong = await client.exchange(code, { ...request, verifier: 'x'.repeat(43) })
-    expect(wrong).toEqual(oauthError('invalid_grant'))
-    expect(await client.exchange(code, request)).toEqual(oauthError('invalid_grant'))
-  })
-
-  it('is not exchanged without a verifier, nor with the challenge in its place', async () => {
-    const { request, code } = await issued('DOWNGRADE')
-    const fields = { grant_type: 'authorization_code', code, redirect_uri: request.redirectUri }
-    expect(await client.post('token', fields)).toEqual(oauthError('invalid_request'))
-    const verifier = challengeOf(request.verifier)
-    expect(await client.exchange(code, { ...request, verifier })).toEqual(oauthError('invalid_grant'))
-  })
-
-  it('injected into the session of another user of the client is of no use', async () => {
-    const stolen = await issued('STOLEN')
-    const own = client.request('STOLEN')
-    expect(await client.exchange(stolen.code, own)).toEqual(oauthError('invalid_grant'))
-  })
-
-  it('is of no use to another client, nor with another redirect URI', async () => {
-    const one = await issued('MIXUP')
-    expect(await native.exchange(one.code, one.request)).toEqual(oauthError('invalid_grant'))
-    const two = await issued('MIXUP')
-    const redirectUri = 'https://app.client.test/?a=1'
-    expect(await client.exchange(two.code, { ...two.request, redirectUri })).toEqual(
-      oauthError('invalid_grant'),
-    )
-  })
-
-  it('used twice ends the session that it was for', async () => {
-    const { request, code } = await issued('REPLAYED')
-    const first = await client.exchange(code, request)
-    const token = textOf(first.body, 'access_token')
-    expect((await server.request('GET', whoami, { token })).status).toBe(200)
-    expect(await client.exchange(code, request)).toEqual(oauthError('invalid_grant'))
-    expect(await server.request('GET', whoami, { token })).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
-    expect(await client.refresh(textOf(first.body, 'refresh_token'))).toEqual(oauthError('invalid_grant'))
-  })
-
-  it('used many times at once leaves no session', async () => {
-    const { request, code } = await issued('RACED')
-    const answers = await Promise.all(Array.from({ length: 5 }, () => client.exchange(code, request)))
-    const tokens = answers
-      .filter(({ status }) => status === 200)
-      .map(({ body }) => textOf(body, 'access_token'))
-    expect(tokens.length).toBeLessThanOrEqual(1)
-    for (const token of tokens) {
-      expect(await server.request('GET', whoami, { token })).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
-    }
-  })
-
-  it('is good for a minute', async () => {
-    const { request, code } = await issued('LATE')
-    const db = await server.mf.getD1Database('DB')
-    const ahead = await db
-      .prepare('SELECT expires_at - ? AS ahead FROM oauth_codes WHERE device_id = ?')
-      .bind(Date.now(), 'LATE')
-      .first<number>('ahead')
-    expect(ahead).toBeLessThanOrEqual(60_000)
-    await db.prepare('UPDATE oauth_codes SET expires_at = 1 WHERE device_id = ?').bind('LATE').run()
-    expect(await client.exchange(code, request)).toEqual(oauthError('invalid_grant'))
-  })
-
-  it('is stored as a hash, and neither it nor a token is ever logged', async () => {
-    const { request, code } = await issued('HASHED')
-    const { body } = await client.exchange(code, request)
-    const logged = server.logs.join('\n')
-    expect(logged).toContain('oauth_session')
-    for (const secret of [code, textOf(body, 'access_token'), textOf(body, 'refresh_token')]) {
-      expect(logged).not.toContain(secret)
-    }
-    const db = await server.mf.getD1Database('DB')
-    const { results } = await db.prepare('SELECT * FROM oauth_codes').all()
-    expect(JSON.stringify(results)).not.toContain(code)
-  })
-})
-
 describe('the consent page', () => {
   it('is believed to the browser alone that was shown it', async () => {
     const request = client.request('FORGED')
@@ -354,94 +266,5 @@ describe('the consent page', () => {
       'no-referrer',
       'no-store',
     ])
-  })
-})
-
-describe('the token endpoint', () => {
-  it.each([
-    [{}, 'invalid_request'],
-    [{ grant_type: 'password', username: 'alice', password: 'password of alice' }, 'unsupported_grant_type'],
-    [
-      { grant_type: 'authorization_code', code: 'x', redirect_uri: 'x', code_verifier: 'x'.repeat(43) },
-      'invalid_grant',
-    ],
-    [{ grant_type: 'authorization_code' }, 'invalid_request'],
-    [{ grant_type: 'refresh_token' }, 'invalid_request'],
-    [{ grant_type: 'refresh_token', refresh_token: 'x' }, 'invalid_grant'],
-  ])('answers %j with %s', async (fields, error) => {
-    expect(await client.post('token', fields as Record<string, string>)).toEqual(oauthError(error))
-  })
-
-  it('takes forms alone, and each parameter once', async () => {
-    const json = await server.request('POST', `${oauthPath}/token`, { body: { grant_type: 'refresh_token' } })
-    expect(json).toEqual(oauthError('invalid_request'))
-    const twice = new URLSearchParams({ grant_type: 'refresh_token', client_id: client.clientId })
-    twice.append('grant_type', 'refresh_token')
-    expect(await postForm(server, 'token', twice)).toEqual(oauthError('invalid_request'))
-  })
-
-  it('keeps the two ways to log in apart', async () => {
-    const legacy = await server.request('POST', '/_matrix/client/v3/login', {
-      body: {
-        type: 'm.login.password',
-        identifier: { type: 'm.id.user', user: 'bob' },
-        password: 'password of bob',
-        refresh_token: true,
-      },
-    })
-    const oldToken = textOf(legacy.body, 'refresh_token')
-    expect(await client.refresh(oldToken)).toEqual(oauthError('invalid_grant'))
-    const tokens = await logIn(client, alice, 'APART')
-    const refreshed = await server.request('POST', '/_matrix/client/v3/refresh', {
-      body: { refresh_token: tokens.refresh_token },
-    })
-    expect(refreshed).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
-    // Neither was harmed.
-    expect((await client.refresh(tokens.refresh_token)).status).toBe(200)
-    expect(
-      (await server.request('POST', '/_matrix/client/v3/refresh', { body: { refresh_token: oldToken } }))
-        .status,
-    ).toBe(200)
-  })
-})
-
-describe('MSC2964: a refresh token', () => {
-  it('brings new tokens, and works again as long as none of them has been used', async () => {
-    const tokens = await logIn(client, alice, 'REFRESHED')
-    const first = await client.refresh(tokens.refresh_token)
-    expect(first.status).toBe(200)
-    expect(first.body['scope']).toBe(scopeOf('REFRESHED'))
-    // The answer was lost.
-    const second = await client.refresh(tokens.refresh_token)
-    expect(second.status).toBe(200)
-    const token = textOf(second.body, 'access_token')
-    expect((await server.request('GET', whoami, { token })).status).toBe(200)
-    // Now the old one is somebody else's.
-    expect(await client.refresh(tokens.refresh_token)).toEqual(oauthError('invalid_grant'))
-    expect(await server.request('GET', whoami, { token })).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
-    expect(await client.refresh(textOf(second.body, 'refresh_token'))).toEqual(oauthError('invalid_grant'))
-  })
-
-  it('goes on through many turns, and is its client’s alone', async () => {
-    let { refresh_token: token } = await logIn(client, alice, 'TURNS')
-    for (let turn = 0; turn < 3; turn += 1) {
-      expect(await native.refresh(token)).toEqual(oauthError('invalid_grant'))
-      const { status, body } = await client.refresh(token)
-      expect(status).toBe(200)
-      token = textOf(body, 'refresh_token')
-    }
-  })
-
-  it('outlives a lock of the account: nothing that passes is a 4xx', async () => {
-    const carol = await server.register('carol')
-    const tokens = await logIn(client, await signedIn(server, 'carol'), 'LOCKED')
-    const db = await server.mf.getD1Database('DB')
-    const lock = (value: number) =>
-      db.prepare('UPDATE users SET locked = ? WHERE user_id = ?').bind(value, carol.userId).run()
-    await lock(1)
-    const locked = await client.refresh(tokens.refresh_token)
-    expect([locked.status, locked.body['error']]).toEqual([503, 'temporarily_unavailable'])
-    await lock(0)
-    expect((await client.refresh(tokens.refresh_token)).status).toBe(200)
   })
 })

@@ -6,6 +6,7 @@ import type { JsonObject } from '../../src/matrix/json.ts'
 import {
   agree,
   logIn,
+  nativeClient,
   newOauthClient,
   type OauthClient,
   scopeOf,
@@ -16,15 +17,19 @@ import {
 import { refusal } from '../support/room-client.ts'
 import type { TestServer } from '../support/server.ts'
 import type { Visitor } from '../support/sso-visitor.ts'
+import { textOf } from '../support/text-of.ts'
 
 let server: TestServer
 let client: OauthClient
+let native: OauthClient
 let alice: Visitor
 let watcher: string
 beforeAll(async () => {
   server = await startOauthServer()
   ;({ token: watcher } = await server.register('alice'))
+  await server.register('bob')
   client = await newOauthClient(server)
+  native = await newOauthClient(server, nativeClient)
 })
 // To revoke tokens signs browsers out.
 beforeEach(async () => {
@@ -57,6 +62,71 @@ async function run(sql: string, ...values: unknown[]) {
     .bind(...values)
     .run()
 }
+
+describe('MSC2964: a refresh token', () => {
+  it('brings new tokens, and works again as long as none of them has been used', async () => {
+    const tokens = await logIn(client, alice, 'REFRESHED')
+    const first = await client.refresh(tokens.refresh_token)
+    expect(first.status).toBe(200)
+    expect(first.body['scope']).toBe(scopeOf('REFRESHED'))
+    // The answer was lost.
+    const second = await client.refresh(tokens.refresh_token)
+    expect(second.status).toBe(200)
+    const token = textOf(second.body, 'access_token')
+    expect((await whoami(token)).status).toBe(200)
+    // Now the old one is somebody else's.
+    expect(await client.refresh(tokens.refresh_token)).toEqual(invalidGrant)
+    expect(await whoami(token)).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
+    expect(await client.refresh(textOf(second.body, 'refresh_token'))).toEqual(invalidGrant)
+  })
+
+  it('goes on through many turns, and is its client’s alone', async () => {
+    let { refresh_token: token } = await logIn(client, alice, 'TURNS')
+    for (let turn = 0; turn < 3; turn += 1) {
+      expect(await native.refresh(token)).toEqual(invalidGrant)
+      const { status, body } = await client.refresh(token)
+      expect(status).toBe(200)
+      token = textOf(body, 'refresh_token')
+    }
+  })
+
+  it('outlives a lock of the account: nothing that passes is a 4xx', async () => {
+    const carol = await server.register('carol')
+    const tokens = await logIn(client, await signedIn(server, 'carol'), 'LOCKED')
+    const db = await server.mf.getD1Database('DB')
+    const lock = (value: number) =>
+      db.prepare('UPDATE users SET locked = ? WHERE user_id = ?').bind(value, carol.userId).run()
+    await lock(1)
+    const locked = await client.refresh(tokens.refresh_token)
+    expect([locked.status, locked.body['error']]).toEqual([503, 'temporarily_unavailable'])
+    await lock(0)
+    expect((await client.refresh(tokens.refresh_token)).status).toBe(200)
+  })
+
+  it('keeps the two ways to log in apart', async () => {
+    const legacy = await server.request('POST', '/_matrix/client/v3/login', {
+      body: {
+        type: 'm.login.password',
+        identifier: { type: 'm.id.user', user: 'bob' },
+        password: 'password of bob',
+        refresh_token: true,
+      },
+    })
+    const oldToken = textOf(legacy.body, 'refresh_token')
+    expect(await client.refresh(oldToken)).toEqual(invalidGrant)
+    const tokens = await logIn(client, alice, 'APART')
+    const refreshed = await server.request('POST', '/_matrix/client/v3/refresh', {
+      body: { refresh_token: tokens.refresh_token },
+    })
+    expect(refreshed).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
+    // Neither was harmed.
+    expect((await client.refresh(tokens.refresh_token)).status).toBe(200)
+    expect(
+      (await server.request('POST', '/_matrix/client/v3/refresh', { body: { refresh_token: oldToken } }))
+        .status,
+    ).toBe(200)
+  })
+})
 
 describe('MSC2964: of two who refresh with one token', () => {
   it('the later one has the session, and the other ends it', async () => {

@@ -4,8 +4,10 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { oneTimeKeys, testDevice } from '../support/device-keys.ts'
 import {
+  agree,
   logIn,
   newOauthClient,
+  oauthPath,
   type OauthClient,
   signedIn,
   startOauthServer,
@@ -95,4 +97,26 @@ it('nobody who waits goes on where a token was stolen', async () => {
   const waiting = alice.call('GET', `/sync?since=${own}&timeout=30000`)
   await client.refresh(alice.tokens.refresh_token)
   expect(await waiting).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
+})
+
+it('clients that log in by password end sessions, and whatever was agreed to, as any other', async () => {
+  const carol = roomClient(server, await server.register('carol'))
+  const session = async (deviceId: string) => await logIn(client, await signedIn(server, 'carol'), deviceId)
+  const auth = {
+    type: 'm.login.password',
+    identifier: { type: 'm.id.user', user: 'carol' },
+    password: 'password of carol',
+  }
+  const one = await session('ONE')
+  const two = await session('TWO')
+  await carol.done('DELETE', '/devices/ONE', { auth })
+  expect((await client.refresh(one.refresh_token)).body['error']).toBe('invalid_grant')
+  expect((await client.refresh(two.refresh_token)).status).toBe(200)
+  const visitor = await signedIn(server, 'carol')
+  const request = client.request('PENDING')
+  const code = (await agree(visitor, request.path)).get('code') ?? ''
+  await carol.done('POST', '/account/password', { new_password: 'another password', auth })
+  expect((await client.refresh(two.refresh_token)).body['error']).toBe('invalid_grant')
+  expect((await client.exchange(code, request)).body['error']).toBe('invalid_grant')
+  expect((await visitor.open(`${oauthPath}/account`)).text).toContain('Sign in')
 })
