@@ -21,10 +21,10 @@ export function revokeRoutes(app: App): void {
       const found = await sessionOfAnyToken(c.env, token)
       // What is not valid, or not any more, needs no end.
       if (!found) return c.body(null, 200)
+      // Who signs out of the application means the browser that let it in as well: first, as nothing is found by the token once more.
+      await endBrowserSessionsOf(c.env, found.userId)
       // Both tokens, and the device: at once.
       await endDevices(c.env, found, { only: [found.deviceId] })
-      // Who signs out of the application means the browser that let it in as well.
-      await endBrowserSessionsOf(c.env, found.userId)
       log({ event: 'oauth_revoked', user_id: found.userId, device_id: found.deviceId })
       return c.body(null, 200)
     }),
