@@ -183,3 +183,74 @@ it('sessions are looked at, ended, and an identity reset', async () => {
   await page.getByRole('button', { name: 'Reset' }).click()
   await page.getByRole('heading', { name: 'Done' }).waitFor()
 })
+
+it('an account is looked after with the keyboard alone, on a small screen, without JavaScript', async () => {
+  const small = await readerOfAll({ javaScriptEnabled: false, viewport: { width: 320, height: 568 } })
+  const { page } = small
+  /** Goes on with the tabulator until something is reached, as who has no mouse does. */
+  const tabTo = async (name: string) => {
+    for (let steps = 0; steps < 40; steps += 1) {
+      await page.keyboard.press('Tab')
+      const found = await page
+        .locator(':focus')
+        .evaluateAll((elements) => elements.map((one) => (one.closest('label') ?? one).textContent ?? ''))
+      if (found.some((text) => text.includes(name))) return
+    }
+    throw new Error(`the keyboard does not reach ${name}`)
+  }
+  const fits = async () => {
+    const width = await page.locator('html').evaluate((html) => html.scrollWidth)
+    expect(width).toBeLessThanOrEqual(320)
+  }
+  await page.goto(`${oauthPath}/account`)
+  await fits()
+  await page.keyboard.type('zoe')
+  await tabTo('Password')
+  await page.keyboard.type('a long password')
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: 'Your sessions' }).waitFor()
+  await fits()
+  await picture(page, 'oauth-account-menu')
+  await tabTo('Your profile')
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: 'Your profile' }).waitFor()
+  await fits()
+  await tabTo('Name')
+  await page.keyboard.type('Zoë')
+  await picture(page, 'oauth-profile')
+  await page.keyboard.press('Enter')
+  await page.locator('input[value="Zoë"]').waitFor()
+  await tabTo('Your account')
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: 'Your sessions' }).waitFor()
+  await tabTo('Change your password')
+  await page.keyboard.press('Enter')
+  await page.getByRole('heading', { name: 'Change your password' }).waitFor()
+  await fits()
+  for (const [field, text] of [
+    ['Password', 'a long password'],
+    ['New password', 'another password'],
+    ['New password once more', 'another password'],
+  ] as const) {
+    await tabTo(field)
+    await page.keyboard.type(text)
+  }
+  await picture(page, 'oauth-password')
+  await page.keyboard.press('Enter')
+  await page.getByRole('status').waitFor()
+  await page.goto(`${oauthPath}/account?action=org.matrix.account_deactivate`)
+  await fits()
+  await picture(page, 'oauth-deactivate')
+  expect(small.faults).toEqual([])
+  await small.context.close()
+})
+
+it('a link to an application that asks for nonsense leads no further by itself', async () => {
+  const { page } = reader
+  await page.goto(native.request('X', { redirect_uri: redirectUri, scope: 'nonsense' }).path)
+  await page.getByRole('alert').waitFor()
+  await picture(page, 'oauth-fault')
+  await page.getByRole('link', { name: 'Back to the application' }).click()
+  await page.getByRole('heading', { name: 'Welcome' }).waitFor()
+  expect(page.url()).toContain('error=invalid_scope')
+})

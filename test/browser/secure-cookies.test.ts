@@ -1,43 +1,28 @@
 // Single sign-on at a server that is reached by https: the cookie of a sign-in has a prefix then, to which browsers hold it.
 
-import { once } from 'node:events'
-import { request } from 'node:http'
-import { createServer } from 'node:https'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { makeAuthority } from '../support/certificates.ts'
 import {
   clientId,
   clientSecret,
   type FakeProvider,
   startFakeProvider,
 } from '../support/fake-openid-provider.ts'
-import { freePort } from '../support/launcher.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { newReader, startBrowser, startWebClient } from './browser.ts'
+import { startTlsProxy } from './tls-proxy.ts'
 
 let server: TestServer
 let fake: FakeProvider
 let browser: Browser
 let webClient: Awaited<ReturnType<typeof startWebClient>>
-let secureUrl: string
-// What operators have in front of their server.
-const proxy = createServer(makeAuthority().issue('127.0.0.1'), (incoming, outgoing) => {
-  const { method, headers, url = '/' } = incoming
-  const passedOn = request(`${server.url}${url}`, { method, headers }, (answer) => {
-    outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
-    answer.pipe(outgoing)
-  })
-  incoming.pipe(passedOn)
-})
+let proxy: Awaited<ReturnType<typeof startTlsProxy>>
 beforeAll(async () => {
-  const port = await freePort()
-  secureUrl = `https://127.0.0.1:${port}`
-  ;[fake, browser, webClient] = await Promise.all([
+  ;[fake, browser, webClient, proxy] = await Promise.all([
     startFakeProvider(),
     startBrowser(),
     startWebClient('<title>Client</title><h1>Welcome</h1>'),
-    once(proxy.listen(port, '127.0.0.1'), 'listening'),
+    startTlsProxy(),
   ])
   const provider = {
     id: 'fake',
@@ -48,14 +33,14 @@ beforeAll(async () => {
     register: true,
   }
   server = await startServer({
-    vars: { PUBLIC_BASE_URL: secureUrl, SSO_PROVIDERS: JSON.stringify([provider]) },
+    vars: { PUBLIC_BASE_URL: proxy.url, SSO_PROVIDERS: JSON.stringify([provider]) },
   })
+  proxy.passTo(server)
 })
 afterAll(async () => {
   await browser.close()
   webClient.stop()
-  proxy.closeAllConnections()
-  proxy.close()
+  proxy.stop()
   await server.stop()
   await fake.stop()
 })
@@ -63,7 +48,7 @@ afterAll(async () => {
 it('goes all the way with a cookie that no other site can set, and leaves none', async () => {
   const { context, page, faults, reach } = await newReader(
     browser,
-    { url: secureUrl },
+    { url: proxy.url },
     { ignoreHTTPSErrors: true },
   )
   for (const url of [`${fake.issuer}/`, webClient.url]) await reach(url)
