@@ -5,6 +5,7 @@ import { html } from 'hono/html'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { formFields } from '../http/form-body.ts'
+import { rateLimit } from '../http/rate-limit.ts'
 import { log } from '../log.ts'
 import { redirectOnce } from '../sso/attempt.ts'
 import { cspSource } from '../sso/redirect-url.ts'
@@ -113,6 +114,8 @@ async function decided(c: AppContext, oauth: OauthSettings): Promise<Response> {
 }
 
 async function issueCode(c: AppContext, { userId }: User, request: AuthorizationRequest): Promise<string> {
+  // The page that was shown once can be sent many times.
+  await rateLimit(c.env, c.env.LOGIN_LIMIT, userId)
   const code = newSecretToken()
   const { clientId, redirectUri, codeChallenge, scope } = request
   await insertCode(c.env, {

@@ -12,6 +12,7 @@ import {
   postForm,
   signedIn,
   startOauthServer,
+  submitTo,
 } from '../support/oauth-client.ts'
 import { refusal } from '../support/room-client.ts'
 import type { TestServer } from '../support/server.ts'
@@ -120,6 +121,18 @@ describe('a code', () => {
     const { results } = await db.prepare('SELECT * FROM oauth_codes').all()
     expect(JSON.stringify(results)).not.toContain(code)
   })
+})
+
+it('nobody makes codes without end', async () => {
+  const limited = await startOauthServer({ RATE_LIMITS: 'on' })
+  await limited.register('alice')
+  const visitor = await signedIn(limited, 'alice')
+  const page = await visitor.open((await newOauthClient(limited)).request('ENDLESS').path)
+  const allow = async () => (await submitTo(visitor, page, 'consent', { decision: 'allow' })).status
+  const statuses: number[] = []
+  for (let n = 0; n < 25; n += 1) statuses.push(await allow())
+  expect([statuses[0], statuses.at(-1)]).toEqual([303, 429])
+  await limited.stop()
 })
 
 describe('the token endpoint', () => {
