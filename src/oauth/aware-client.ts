@@ -5,6 +5,7 @@ import { html } from 'hono/html'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { formFields } from '../http/form-body.ts'
+import { rateLimit } from '../http/rate-limit.ts'
 import { log } from '../log.ts'
 import { redirectOnce } from '../sso/attempt.ts'
 import { handOverPage, handOverUrl } from '../sso/hand-over.ts'
@@ -54,6 +55,8 @@ async function agreed(c: AppContext, oauth: OauthSettings): Promise<Response> {
   const url = redirectUrlOf(request)
   if (!browser.user) return redirectOnce(c, oauthUrl(oauth, request), 303)
   const { userId } = browser.user
+  // The page that was shown once can be sent many times.
+  await rateLimit(c.env, c.env.LOGIN_LIMIT, userId)
   log({ event: 'login_handed_over', user_id: userId })
   return redirectOnce(c, await handOverUrl(c.env, userId, url), 303)
 }

@@ -61,6 +61,17 @@ describe('MSC3824: a client', () => {
     expect((await server.request('POST', `${api}/login`, { body })).status).toBe(403)
   })
 
+  it('gets none without end', async () => {
+    const limited = await startOauthServer({ RATE_LIMITS: 'on' })
+    await limited.register('alice')
+    const visitor = await signedIn(limited, 'alice')
+    const page = await visitor.follow(await visitor.open(redirect()))
+    const statuses: number[] = []
+    for (let n = 0; n < 25; n += 1) statuses.push((await submitTo(visitor, page, 'login')).status)
+    expect([statuses[0], statuses.at(-1)]).toEqual([303, 429])
+    await limited.stop()
+  })
+
   it('gets one for who comes for an account', async () => {
     const visitor = newVisitor(server.url)
     const form = await visitor.follow(await visitor.open(redirect({ action: 'register' })))
