@@ -21,11 +21,11 @@ import {
   ownerOf,
   readAuthorizationRequest,
 } from './authorization-request.ts'
-import { type Browser, browserOf, checkForm } from './browser.ts'
+import { type Browser, browserOf, isOwnForm } from './browser.ts'
 import { canRegister } from './can-register.ts'
 import { consentText, decisionButtons } from './consent.ts'
 import { type OauthSettings, oauthUrl } from './oauth-settings.ts'
-import { currentPage, form, linkBack, page } from './pages.ts'
+import { currentPage, form, linkBack, nextPage, page } from './pages.ts'
 import { signInPage, otherAccount, registrationUrl } from './sign-in.ts'
 
 /** GET of the authorization endpoint, POST of the consent that it asks for. */
@@ -99,7 +99,7 @@ async function decided(c: AppContext, oauth: OauthSettings): Promise<Response> {
   const sent = await formFields(c)
   const shown = sent['request'] ?? ''
   const browser = await browserOf(c, oauth)
-  checkForm(browser, purposeOf(shown), sent)
+  if (!isOwnForm(browser, purposeOf(shown), sent)) return await expiredPage(c, oauth, nextPage(shown))
   const request = await readAuthorizationRequest(
     c.env,
     new URLSearchParams(shown.replace(/^authorize\??/, '')),
@@ -111,6 +111,18 @@ async function decided(c: AppContext, oauth: OauthSettings): Promise<Response> {
   if (!browser.user) return redirectOnce(c, oauthUrl(oauth, shown), 303)
   const code = await issueCode(c, browser.user, request)
   return redirectOnce(c, answerUrl(oauth, request, { code }), 303)
+}
+
+// Of another site, or of a page from before somebody signed in or out in another tab.
+async function expiredPage(c: AppContext, oauth: OauthSettings, shown: string): Promise<Response> {
+  return await showPage(c, {
+    title: 'This did not work',
+    status: 403,
+    content: () => html`
+      <p role="alert">This page had expired, or your browser keeps no cookies of this server.</p>
+      <p><a href="${oauthUrl(oauth, shown)}">Show it again</a></p>
+    `,
+  })
 }
 
 async function issueCode(c: AppContext, { userId }: User, request: AuthorizationRequest): Promise<string> {

@@ -4,13 +4,12 @@ import { html } from 'hono/html'
 import { endDevices } from '../client/end-devices.ts'
 import { config } from '../config.ts'
 import { hubStub } from '../env.ts'
-import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import type { Device } from '../hub/devices.ts'
 import { redirectOnce } from '../sso/attempt.ts'
 import { type Html, showPage } from '../web/page.ts'
 import { type AccountAction, accountUrl } from './account-actions.ts'
-import { accountFooter, accountForm } from './account-form.ts'
+import { accountFooter, accountForm, type Failure, failureText } from './account-form.ts'
 import type { SignedIn } from './browser.ts'
 import { type OauthSettings, oauthUrl } from './oauth-settings.ts'
 import { form } from './pages.ts'
@@ -37,12 +36,15 @@ export async function sessionsPage(
   c: AppContext,
   oauth: OauthSettings,
   browser: SignedIn,
+  failure?: Failure,
 ): Promise<Response> {
   const { userId, shard } = browser.user
   const devices = await hubStub(c.env, shard).listDevices(userId)
   return await showPage(c, {
     title: 'Your sessions',
+    status: failure?.status ?? 200,
     content: () => html`
+      ${failureText(failure)}
       ${devices.length === 0 ? html`<p>No application is signed in to your account.</p>` : ''}
       <ul>
         ${devices.map(
@@ -83,13 +85,16 @@ function lastSeen({ last_seen_ts: time }: Device): Html {
   return html`<br />Last used <time datetime="${text}">${text.slice(0, 16).replace('T', ' ')} UTC</time>`
 }
 
-/** One of them, by `device_id` of the query. */
+/** One of them, by `device_id` of the query; all where it names none. */
 export async function sessionPage(c: AppContext, oauth: OauthSettings, browser: SignedIn): Promise<Response> {
   const { userId, shard } = browser.user
   const deviceId = c.req.query('device_id') ?? ''
+  if (deviceId === '') return await sessionsPage(c, oauth, browser)
   const device = await hubStub(c.env, shard).getDevice(userId, deviceId)
-  if (!device)
-    throw new MatrixError('M_NOT_FOUND', 404, 'You have no such session. It may have ended already.')
+  if (!device) {
+    const failure = { text: 'You have no such session. It may have ended already.', status: 404 } as const
+    return await sessionsPage(c, oauth, browser, failure)
+  }
   const { device_id: id, display_name: name, last_seen_ip: ip } = device
   const target = { action: 'account/end-session', purpose: endPurpose(id), fields: { device_id: id } }
   return await showPage(c, {

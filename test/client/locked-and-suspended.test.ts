@@ -46,6 +46,7 @@ const withoutSession: ReadonlySet<string> = new Set([
   'GET client/unstable/hearth/oauth/authorize',
   'POST client/unstable/hearth/oauth/consent',
   'POST client/unstable/hearth/oauth/sign-in',
+  'GET client/unstable/hearth/oauth/sign-in',
   'GET client/unstable/hearth/oauth/signed-in',
   'POST client/unstable/hearth/oauth/sign-out',
   'GET client/unstable/hearth/oauth/register',

@@ -1,6 +1,9 @@
 // The pages of the OAuth 2.0 API, as browsers are to take them: kept to themselves, and no stepping stone to elsewhere. RFC 9700,
 // sections 4.7, 4.11.2 and 4.16.
 
+import { once } from 'node:events'
+import { createServer, request } from 'node:http'
+import * as oauth from 'oauth4webapi'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { JsonObject } from '../../src/matrix/json.ts'
 import { appRoutes } from '../../scripts/coverage.ts'
@@ -17,6 +20,7 @@ import {
   submitTo,
   webClient,
 } from '../support/oauth-client.ts'
+import { freePort } from '../support/launcher.ts'
 import type { TestServer } from '../support/server.ts'
 import { newVisitor } from '../support/sso-visitor.ts'
 
@@ -196,4 +200,97 @@ describe('accounts', () => {
     if (before) thief.cookies.set(...before)
     expect((await thief.open(account)).text).toContain('Sign in')
   })
+})
+
+describe('somebody who comes back to a page', () => {
+  it('that was an answer to a form finds one to go on from', async () => {
+    const answer = await newVisitor(server.url).open(`${oauthPath}/sign-in`)
+    expect([answer.status, answer.location]).toEqual([302, `${server.url}${account}`])
+  })
+
+  it('that asked for consent before they became somebody else can have it shown again', async () => {
+    const visitor = await signedIn(server, 'alice')
+    const { path } = client.request('STALE')
+    const page = await visitor.open(path)
+    await passSignIn(visitor, await visitor.follow(await submitTo(visitor, page, 'sign-out')), 'alice')
+    const stale = await submitTo(visitor, page, 'consent', { decision: 'allow' })
+    expect(stale.status).toBe(403)
+    const href = /href="([^"]*)">Show it again</.exec(stale.text)?.[1]?.replaceAll('&amp;', '&') ?? ''
+    expect(href).toBe(`${server.url}${path}`)
+    // Nothing that another site says is shown again.
+    const foreign = await visitor.open(`${oauthPath}/consent`, {
+      method: 'POST',
+      body: new URLSearchParams({ form: 'x', request: 'https://evil.test/', decision: 'allow' }),
+    })
+    expect([foreign.status, foreign.text.includes('evil.test')]).toEqual([400, false])
+  })
+
+  it('of a session that has ended finds the others', async () => {
+    const visitor = await signedIn(server, 'alice')
+    for (const [query, status] of [
+      ['device_id=GONE', 404],
+      ['', 200],
+    ] as const) {
+      const page = await visitor.open(`${account}?action=org.matrix.device_view&${query}`)
+      expect([page.status, page.text.includes('Your sessions')]).toEqual([status, true])
+    }
+  })
+})
+
+it('answers go into the query where a client does not say otherwise', async () => {
+  const visitor = await signedIn(server, 'alice')
+  const page = await visitor.open(client.request('DEFAULT', { response_mode: undefined }).path)
+  const answer = await submitTo(visitor, page, 'consent', { decision: 'allow' })
+  expect(answer.location).toMatch(/^https:\/\/client\.test\/callback\?code=/)
+})
+
+it('passwords are not tried without end', async () => {
+  const limited = await startOauthServer({ RATE_LIMITS: 'on' })
+  const visitor = newVisitor(limited.url)
+  const page = await visitor.open(account)
+  const answers = await Promise.all(
+    Array.from({ length: 40 }, (_, n) =>
+      submitTo(visitor, page, 'sign-in', { user: `user${n}`, password: 'x' }),
+    ),
+  )
+  const refused = answers.filter(({ status }) => status === 429)
+  expect(refused.length).toBeGreaterThan(0)
+  expect(refused[0]?.text).toContain('Too many requests')
+  await limited.stop()
+})
+
+it('all of it works below a path', async () => {
+  const port = await freePort()
+  let target = ''
+  // What operators have in front of their server.
+  const proxy = createServer((incoming, outgoing) => {
+    const { method, headers, url = '/' } = incoming
+    const passedOn = request(`${target}${url.replace(/^\/matrix/, '')}`, { method, headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
+      answer.pipe(outgoing)
+    })
+    incoming.pipe(passedOn)
+  })
+  await once(proxy.listen(port, '127.0.0.1'), 'listening')
+  const base = `http://127.0.0.1:${port}/matrix`
+  const below = await startOauthServer({ PUBLIC_BASE_URL: base })
+  target = below.url
+  await below.register('alice')
+  const there = await newOauthClient(below)
+  const issuer = new URL(base)
+  const insecure = { [oauth.allowInsecureRequests]: true } as const
+  const found = await oauth.discoveryRequest(issuer, { algorithm: 'oidc', ...insecure })
+  const as = await oauth.processDiscoveryResponse(new URL(`${base}/`), found)
+  expect(as.authorization_endpoint).toBe(`${base}${oauthPath}/authorize`)
+  const visitor = newVisitor(base)
+  const wanted = there.request('BELOW')
+  const asked = await visitor.open(`${base}${wanted.path}`)
+  expect([...visitor.cookies.values()].map(({ path }) => path)).toEqual([`/matrix${oauthPath}`])
+  const consent = await passSignIn(visitor, asked, 'alice')
+  const answer = answerIn(await submitTo(visitor, consent, 'consent', { decision: 'allow' }))
+  expect(answer.get('iss')).toBe(`${base}/`)
+  expect((await there.exchange(answer.get('code') ?? '', wanted)).status).toBe(200)
+  await below.stop()
+  proxy.closeAllConnections()
+  proxy.close()
 })

@@ -2,6 +2,7 @@
 // API.
 
 import { expect, it } from 'vitest'
+import { startFakeCaptcha } from '../support/fake-captcha.ts'
 import { clientId, clientSecret, startFakeProvider } from '../support/fake-openid-provider.ts'
 import { mailbox, mailVars } from '../support/mailbox.ts'
 import { newOauthClient, startOauthServer, submitTo } from '../support/oauth-client.ts'
@@ -137,4 +138,26 @@ it('offers the identity providers too that give accounts, and takes no name of t
   expect((await visitor.follow(taken)).text).toContain('@somebody:test.local')
   await server.stop()
   await provider.stop()
+})
+
+it('asks whether somebody is human, where the server wants to know', async () => {
+  const captcha = await startFakeCaptcha()
+  const server = await startOauthServer({
+    CAPTCHA: 'turnstile',
+    CAPTCHA_SITE_KEY: 'site key',
+    CAPTCHA_SECRET_KEY: 'secret key',
+    CAPTCHA_VERIFY_URL: captcha.url,
+  })
+  const client = await newOauthClient(server)
+  const visitor = newVisitor(server.url)
+  const page = await visitor.follow(await visitor.open(client.request('NEW', { prompt: 'create' }).path))
+  expect(page.text).toContain('data-sitekey="site key"')
+  expect(page.headers.get('Content-Security-Policy')).toContain('https://challenges.cloudflare.com')
+  const missing = await submitTo(visitor, page, 'register', { username: 'robot', password: 'a password' })
+  expect([missing.status, missing.text.includes('data-sitekey')]).toEqual([401, true])
+  const fields = await submitTo(visitor, missing, 'register', { 'cf-turnstile-response': 'solved' })
+  const made = await submitTo(visitor, fields, 'register', { username: 'human', password: 'a password' })
+  expect((await visitor.follow(made)).text).toContain('@human:test.local')
+  await server.stop()
+  await captcha.stop()
 })
