@@ -67,8 +67,8 @@ describe('MSC3824: a client', () => {
     const visitor = await signedIn(limited, 'alice')
     const page = await visitor.follow(await visitor.open(redirect()))
     const statuses: number[] = []
-    for (let n = 0; n < 25; n += 1) statuses.push((await submitTo(visitor, page, 'login')).status)
-    expect([statuses[0], statuses.at(-1)]).toEqual([303, 429])
+    for (let n = 0; n < 45; n += 1) statuses.push((await submitTo(visitor, page, 'login')).status)
+    expect(new Set(statuses)).toEqual(new Set([303, 429]))
     await limited.stop()
   })
 

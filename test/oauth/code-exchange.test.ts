@@ -130,8 +130,8 @@ it('nobody makes codes without end', async () => {
   const page = await visitor.open((await newOauthClient(limited)).request('ENDLESS').path)
   const allow = async () => (await submitTo(visitor, page, 'consent', { decision: 'allow' })).status
   const statuses: number[] = []
-  for (let n = 0; n < 25; n += 1) statuses.push(await allow())
-  expect([statuses[0], statuses.at(-1)]).toEqual([303, 429])
+  for (let n = 0; n < 45; n += 1) statuses.push(await allow())
+  expect(new Set(statuses)).toEqual(new Set([303, 429]))
   await limited.stop()
 })
 

@@ -105,9 +105,9 @@ it('nobody tries many codes', async () => {
   const guess = (n: number) =>
     guesser.open(`${oauthPath}/link?user_code=BBBB-BBB${'BCDFGHJKLMNPQRSTVWXZ'.charAt(n % 20)}`)
   const statuses: number[] = []
-  for (let n = 0; n < 40; n += 1) statuses.push((await guess(n)).status)
-  expect(statuses[0]).toBe(404)
-  expect(statuses.at(-1)).toBe(429)
+  for (let n = 0; n < 45; n += 1) statuses.push((await guess(n)).status)
+  // The limit is twenty a minute, and a new minute may begin meanwhile.
+  expect(new Set(statuses)).toEqual(new Set([404, 429]))
   await limited.stop()
 })
 
