@@ -97,7 +97,11 @@ export async function formParameters(c: AppContext): Promise<Map<string, string>
 export function uniqueParameters(parameters: URLSearchParams): Map<string, string> {
   const found = new Map<string, string>()
   for (const [name, value] of parameters) {
-    if (found.has(name)) throw new OauthError('invalid_request', `${name.slice(0, 100)} comes twice`)
+    if (found.has(name)) {
+      // Anybody may put anything into a link: only what looks like a name is said again.
+      const told = /^[a-z_]{1,40}$/.test(name) ? name : 'A parameter'
+      throw new OauthError('invalid_request', `${told} comes twice`)
+    }
     found.set(name, value)
   }
   return new Map([...found].filter(([, value]) => value !== ''))

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, it } from 'vitest'
 import { appRoutes } from '../../scripts/coverage.ts'
 import { unwatchedFetch } from '../contract/watch-fetch.ts'
 import { fault } from '../http/any-input/probe.ts'
+import { mailbox, mailVars } from '../support/mailbox.ts'
 import {
   formOf,
   nativeClient,
@@ -21,7 +22,7 @@ const routes = appRoutes().filter(({ path }) => path.startsWith(oauthPath))
 const names =
   `grant_type code redirect_uri client_id code_verifier refresh_token device_code token token_type_hint scope state response_type
   response_mode code_challenge code_challenge_method prompt form next user password request decision user_code device_id action erase
-  session stage username loginToken`
+  session stage username loginToken redirectUrl displayname email sid address new_password again`
     .trim()
     .split(/\s+/)
 
@@ -30,7 +31,7 @@ let client: OauthClient
 let alice: Visitor
 let known: string[] = []
 beforeAll(async () => {
-  server = await startOauthServer()
+  server = await startOauthServer({ MAIL_FROM: mailVars.MAIL_FROM }, { mail: mailbox().handler })
   await server.register('alice')
   client = await newOauthClient(server, nativeClient)
   alice = await signedIn(server, 'alice')
@@ -41,12 +42,17 @@ beforeAll(async () => {
     ...Object.values(
       formOf(pages[0] ?? { text: '', status: 0, location: null, headers: new Headers() }, 'consent').fields,
     ),
+    ...(await Promise.all(accountForms.map(tokenOf))),
     verifier,
     client.clientId,
     ...nativeClient.grant_types,
     'account',
     'authorize?',
     'link?user_code=BBBB',
+    'login?redirectUrl=https%3A%2F%2Fevil.test%2F',
+    'https://evil.test/',
+    'org.matrix.profile',
+    'hearth.password',
     'allow',
     'deny',
     'alice',
@@ -67,6 +73,19 @@ beforeAll(async () => {
   ]
 })
 afterAll(() => server.stop())
+
+const accountForms: [string, string][] = [
+  ['org.matrix.profile', 'profile'],
+  ['org.matrix.profile', 'confirm-address'],
+  ['hearth.password', 'password'],
+  ['org.matrix.account_deactivate', 'deactivate'],
+  ['org.matrix.cross_signing_reset', 'reset-cross-signing'],
+]
+/** What makes a form of the account page count. */
+async function tokenOf([action, form]: [string, string]): Promise<string> {
+  const page = await alice.open(`${oauthPath}/account?action=${action}`)
+  return formOf(page, `account/${form}`).fields['form'] ?? ''
+}
 
 for (const { method, path } of routes) {
   it(`${method} ${path} answers whatever comes`, async () => {

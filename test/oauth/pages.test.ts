@@ -80,6 +80,18 @@ describe('somebody whom a link leads here', () => {
     }
   })
 
+  it('reads nothing that whoever made the link wants to say, nor does the application', async () => {
+    const words = 'Your account is "locked", call\u00a01234'
+    const query = new URLSearchParams([
+      [words, '1'],
+      [words, '2'],
+    ])
+    const shown = await newVisitor(server.url).open(`${client.request('X').path}&${query.toString()}`)
+    expect([shown.status, shown.text.includes('1234')]).toEqual([400, false])
+    // RFC 6749, section 4.1.2.1.
+    expect(answerIn(shown).get('error_description')).toMatch(/^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/)
+  })
+
   it('is told where the way back leads', async () => {
     const { text } = await newVisitor(server.url).open(client.request('X').path)
     expect(text).toMatch(/href="https:\/\/client\.test\/callback#error=access_denied[^"]*">[^<]*client\.test/)
