@@ -1,13 +1,12 @@
 // A code for tokens. Specification: client-server API, "Authorisation code grant"; RFC 6749, section 4.1.3; RFC 7636, section 4.6.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { endDevice } from '../client/end-devices.ts'
 import type { Env } from '../env.ts'
 import type { AppContext } from '../http/app-type.ts'
 import { log } from '../log.ts'
 import { noteIssued, type OauthCode, takeCode } from '../storage/oauth-codes.ts'
 import { tokenHash } from '../storage/secret-token.ts'
-import { findUser } from '../storage/users.ts'
+import { endSessionsOfGeneration } from '../storage/sessions.ts'
 import { askingClient } from './asking-client.ts'
 import { requiredParameter } from './oauth-error.ts'
 import { grantedSession, invalidGrant, tokenAnswer } from './token-answer.ts'
@@ -31,16 +30,18 @@ export async function byCode(c: AppContext, parameters: ReadonlyMap<string, stri
   if (!isVerified(code.codeChallenge, verifier)) throw invalidGrant('The code_verifier is wrong')
   const session = await grantedSession(c, code)
   if (!(await noteIssued(c.env, code.codeHash, session.generation))) {
-    await endDevice(c.env, session.user, session)
+    await endSessionsOfGeneration(c.env, code.userId, session)
     throw invalidGrant('The code was used twice')
   }
   return tokenAnswer(c, session, code.scope)
 }
 
-/** RFC 6749, section 4.1.2: one of the two who had the code is not the client, and nobody knows which. */
+/**
+ * RFC 6749, section 4.1.2: one of the two who had the code is not the client, and nobody knows which. The tokens end. The device does
+ * not: its keys may have been there before, and its client comes with them once more.
+ */
 async function refuseReplay(env: Env, { userId, clientId, deviceId, generation }: OauthCode): Promise<never> {
-  const user = generation === null ? undefined : await findUser(env, userId)
-  if (user && generation !== null) await endDevice(env, user, { deviceId, generation })
+  if (generation !== null) await endSessionsOfGeneration(env, userId, { deviceId, generation })
   log({ event: 'oauth_code_replayed', user_id: userId, client_id: clientId })
   throw invalidGrant('The code was used before')
 }

@@ -24,17 +24,11 @@ export interface Agreed {
   readonly deviceId: string
 }
 
-/** A session of a client, and whose it is. */
-export interface GrantedSession extends OpenedSession {
-  readonly refreshToken: string
-  readonly user: User
-}
-
 /** Opens the session that somebody has agreed to. OauthError invalid_grant where that is no longer possible. */
 export async function grantedSession(
   c: AppContext,
   { clientId, userId, scope, deviceId }: Agreed,
-): Promise<GrantedSession> {
+): Promise<OpenedSession & { refreshToken: string }> {
   const user = await findUser(c.env, userId)
   if (!user || user.deactivatedAt !== null || user.locked) throw invalidGrant('The account cannot be used')
   const client = await findClient(c.env, clientId)
@@ -47,7 +41,7 @@ export async function grantedSession(
   })
   log({ event: 'oauth_session', user_id: userId, client_id: clientId, device_id: deviceId })
   // It was asked for.
-  return { ...session, refreshToken: session.refreshToken ?? '', user }
+  return { ...session, refreshToken: session.refreshToken ?? '' }
 }
 
 async function openedSession(c: AppContext, user: User, device: DeviceRequest): Promise<OpenedSession> {

@@ -2,6 +2,7 @@
 // types", "Token revocation"; RFC 6749, section 5.2.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { testDevice } from '../support/device-keys.ts'
 import {
   agree,
   logIn,
@@ -115,13 +116,20 @@ describe('where the database fails', () => {
 })
 
 describe('who attacks', () => {
-  it('with a code once more ends the session, and the device that came of it', async () => {
+  it('with a code once more ends the session, and no device: it may have been there before', async () => {
+    const before = await session('REPLAYED')
+    const key = testDevice({ userId: '@alice:test.local', deviceId: 'REPLAYED' }).deviceKeys
+    const upload = { token: before.access_token, body: { device_keys: key } }
+    expect((await server.request('POST', '/_matrix/client/v3/keys/upload', upload)).status).toBe(200)
     const { request, code } = await issued('REPLAYED')
     const { body } = await client.exchange(code, request)
     expect((await whoami(textOf(body, 'access_token'))).status).toBe(200)
     expect(await native.exchange(code, { ...request, verifier: 'x'.repeat(43) })).toEqual(invalidGrant)
     expect(await whoami(textOf(body, 'access_token'))).toEqual(refusal(401, 'M_UNKNOWN_TOKEN'))
-    expect(await deviceStatus('REPLAYED')).toBe(404)
+    expect(await deviceStatus('REPLAYED')).toBe(200)
+    const query = { token: watcher, body: { device_keys: { '@alice:test.local': ['REPLAYED'] } } }
+    const { body: keys } = await server.request('POST', '/_matrix/client/v3/keys/query', query)
+    expect(JSON.stringify(keys)).toContain('ed25519:REPLAYED')
   })
 
   it('with a code of before ends nothing of a later login', async () => {
