@@ -6,17 +6,15 @@ import { type Env, passwordHasherStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App } from '../http/app-type.ts'
 import { asksWhetherConfirmed, validatedBy } from '../http/auth-stages/email-identity.ts'
-import { checkNewPassword, forgiveFailures } from '../http/check-password.ts'
+import { checkNewPassword } from '../http/check-password.ts'
 import { interactiveAuth } from '../http/interactive-auth.ts'
 import type { Flows } from '../http/interactive-auth-stages.ts'
 import { checked, jsonObject } from '../http/json-body.ts'
 import { ownerFlows, passwordFlows } from '../http/owner-flows.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
 import { optionalFullSession, refuseAppservice, type Session } from '../http/session.ts'
-import type { UserId } from '../matrix/event.ts'
-import { usePasswordValidation } from '../storage/threepid-validations.ts'
 import { authenticatedUser } from './authenticated-user.ts'
-import { setPassword } from './set-password.ts'
+import { setPassword, useAddress } from './set-password.ts'
 
 const passwordBody = v.object({ new_password: v.string(), logout_devices: v.optional(v.boolean(), true) })
 
@@ -52,12 +50,4 @@ async function flows(env: Env, session: Session | undefined): Promise<Flows> {
 
 function refuseWithoutPasswords(env: Env): void {
   if (!config(env).passwordLogin) throw new MatrixError('M_FORBIDDEN', 403, 'Passwords are no login here')
-}
-
-/** A confirmed address is good for one new password; whoever was locked out by wrong ones is let in with it. */
-async function useAddress(env: Env, validation: string, userId: UserId): Promise<void> {
-  if (!(await usePasswordValidation(env, validation, userId, Date.now()))) {
-    throw new MatrixError('M_THREEPID_AUTH_FAILED', 403, 'The address was used for another request')
-  }
-  await forgiveFailures(env, userId)
 }

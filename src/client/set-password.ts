@@ -2,8 +2,11 @@
 
 import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
+import { forgiveFailures } from '../http/check-password.ts'
 import type { DeviceSelection } from '../hub/devices.ts'
+import type { UserId } from '../matrix/event.ts'
 import { endBrowserSessionsOf } from '../storage/browser-sessions.ts'
+import { usePasswordValidation } from '../storage/threepid-validations.ts'
 import { setPasswordHash, type User } from '../storage/users.ts'
 import { endDevices } from './end-devices.ts'
 
@@ -22,4 +25,15 @@ export async function setPassword(
   }
   await endBrowserSessionsOf(env, user.userId)
   if (ended !== undefined) await endDevices(env, user, ended)
+}
+
+/**
+ * Uses up a confirmed address, which is good for one new password; whoever was locked out by wrong ones is let in with it.
+ * 403 M_THREEPID_AUTH_FAILED.
+ */
+export async function useAddress(env: Env, validation: string, userId: UserId): Promise<void> {
+  if (!(await usePasswordValidation(env, validation, userId, Date.now()))) {
+    throw new MatrixError('M_THREEPID_AUTH_FAILED', 403, 'The address was used for another request')
+  }
+  await forgiveFailures(env, userId)
 }

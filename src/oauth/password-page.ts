@@ -7,7 +7,6 @@ import { config } from '../config.ts'
 import { passwordHasherStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
-import { checkNewPassword } from '../http/check-password.ts'
 import { showPage } from '../web/page.ts'
 import {
   accountFooter,
@@ -19,6 +18,7 @@ import {
   type Sent,
 } from './account-form.ts'
 import { signIn, type SignedIn } from './browser.ts'
+import { checkedNewPassword, newPasswordFields } from './new-password.ts'
 import type { OauthSettings } from './oauth-settings.ts'
 import { form } from './pages.ts'
 
@@ -44,19 +44,7 @@ export async function passwordPage(
 ): Promise<Response> {
   refuseWithoutPassword(c, browser)
   const fields = html`
-    ${passwordField(browser.user)}
-    <label>
-      New password
-      <input name="new_password" type="password" autocomplete="new-password" required />
-    </label>
-    <label>
-      New password once more
-      <input name="again" type="password" autocomplete="new-password" required />
-    </label>
-    <label class="choice">
-      <input type="checkbox" name="sign_out" value="yes" />
-      <span>Sign out all applications. They lose encrypted messages that are kept nowhere else.</span>
-    </label>
+    ${passwordField(browser.user)} ${newPasswordFields}
     <button>Change password</button>
   `
   return await showPage(c, {
@@ -73,14 +61,10 @@ export async function passwordPage(
 async function change(c: AppContext, oauth: OauthSettings, browser: SignedIn, sent: Sent): Promise<Response> {
   const { user } = browser
   refuseWithoutPassword(c, browser)
-  const password = sent['new_password'] ?? ''
-  if (password !== sent['again']) {
-    throw new MatrixError('M_INVALID_PARAM', 400, 'The new password is not the same both times')
-  }
-  checkNewPassword(password)
+  const { password, ended } = checkedNewPassword(sent)
   await requirePassword(c, user, sent)
   const passwordHash = await passwordHasherStub(c.env).hash(password)
-  await setPassword(c.env, user, passwordHash, sent['sign_out'] === 'yes' ? { allBut: undefined } : undefined)
+  await setPassword(c.env, user, passwordHash, ended)
   // No browser is signed in any more. This one is to be, with the new password.
   await signIn(c, oauth, browser, user)
   return await showPage(c, {

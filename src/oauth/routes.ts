@@ -7,6 +7,7 @@ import { awareClientRoutes } from './aware-client.ts'
 import { browserRegistrationRoutes } from './browser-registration.ts'
 import { deviceAuthorizationRoutes } from './device-authorization.ts'
 import { metadataRoutes } from './metadata.ts'
+import { recoveryPageRoutes } from './recovery-page.ts'
 import { registerClientRoutes } from './register-client.ts'
 import { revokeRoutes } from './revoke.ts'
 import { signInRoutes } from './sign-in.ts'
@@ -18,6 +19,7 @@ export function oauthRoutes(app: App): void {
   registerClientRoutes(app)
   authorizeRoutes(app)
   signInRoutes(app)
+  recoveryPageRoutes(app)
   browserRegistrationRoutes(app)
   deviceAuthorizationRoutes(app)
   tokenRoutes(app)

@@ -21,6 +21,7 @@ import { type Browser, browserOf, checkForm, isOwnForm, refuseUnfit, signIn, sig
 import { registeringProviders, registersByPassword } from './can-register.ts'
 import { type OauthSettings, oauthUrl } from './oauth-settings.ts'
 import { form, linkBack, nextPage, page } from './pages.ts'
+import { canRecover } from './recovery-page.ts'
 import { ssoLinks, ssoPurpose } from './sso-links.ts'
 
 /** POST of the sign-in form, GET of what single sign-on comes back to, POST to sign out. */
@@ -69,6 +70,11 @@ export async function signInPage(
       ${ssoLinks(oauth, browser, providers, { next, registers })}
       ${passwordLogin ? form(oauth, browser, target, fields(c, failure?.typed ?? '')) : ''}
       ${
+        canRecover(c.env)
+          ? html`<p><a href="${pageWithNext(oauth, 'recover', next)}">Forgotten your password?</a></p>`
+          : ''
+      }
+      ${
         registersByPassword(c.env)
           ? html`<p><a href="${registrationUrl(oauth, next)}">Create an account</a></p>`
           : ''
@@ -80,7 +86,11 @@ export async function signInPage(
 
 /** Where somebody gets an account, and goes on from. */
 export function registrationUrl(oauth: OauthSettings, next: string): string {
-  return `${oauthUrl(oauth, 'register')}?${new URLSearchParams({ next }).toString()}`
+  return pageWithNext(oauth, 'register', next)
+}
+
+function pageWithNext(oauth: OauthSettings, name: string, next: string): string {
+  return `${oauthUrl(oauth, name)}?${new URLSearchParams({ next }).toString()}`
 }
 
 const fields = (c: AppContext, typed: string) => html`
