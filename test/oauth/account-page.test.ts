@@ -226,3 +226,16 @@ describe('an address', () => {
     expect(formOf(asked, 'account/confirm-address').target).toContain('confirm-address')
   })
 })
+
+it('asks who has no password for none, and lets them have none', async () => {
+  await server.register('heidi')
+  const heidi = await signedIn(server, 'heidi')
+  const db = await server.mf.getD1Database('DB')
+  await db.prepare("UPDATE users SET password_hash = NULL WHERE user_id = '@heidi:test.local'").run()
+  expect((await heidi.open(account)).text).not.toContain('hearth.password')
+  expect((await heidi.open(at('hearth.password'))).status).toBe(403)
+  const page = await heidi.open(at('org.matrix.account_deactivate'))
+  expect(page.text).not.toContain('type="password"')
+  const closed = await submitTo(heidi, page, 'account/deactivate', { user: '@heidi:test.local' })
+  expect([closed.status, closed.text.includes('is closed')]).toEqual([200, true])
+})
