@@ -78,7 +78,7 @@ async function consentPage(
   const fields = { request: next }
   return await showPage(c, {
     title: 'Let this application in?',
-    formTargets: [formTarget(redirect)],
+    formTargets: formTargets(redirect),
     content: () => html`
       ${text}
       ${form(oauth, browser, { action: 'consent', purpose: purposeOf(next), fields }, decisionButtons)}
@@ -87,9 +87,11 @@ async function consentPage(
   })
 }
 
-// Content-Security-Policy knows no IPv6 addresses.
-function formTarget(redirect: URL): string {
-  return redirect.hostname === '[::1]' ? redirect.protocol : cspSource(redirect)
+// Browsers hold the whole way to it that a form leads, and applications on the web or on the device may send their users on to a site.
+function formTargets(redirect: URL): string[] {
+  // Content-Security-Policy knows no IPv6 addresses.
+  const target = redirect.hostname === '[::1]' ? redirect.protocol : cspSource(redirect)
+  return /^https?:$/.test(redirect.protocol) ? [target, 'https:'] : [target]
 }
 
 // An answer counts for the very request that was shown.

@@ -1,6 +1,9 @@
 // The pages of the OAuth 2.0 API at a server that is reached by https: its cookie has a prefix then, to which browsers hold it.
 // RFC 6265bis, "The __Host- Prefix".
 
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import {
@@ -122,4 +125,27 @@ it('by single sign-on, the way leads through as well, and leaves nothing of that
   expect((await context.cookies()).map(({ name }) => name)).toEqual(['__Host-hearth_oauth'])
   expect(faults).toEqual([])
   await context.close()
+})
+
+it('an application on the device sends its user on to a site', async () => {
+  const site = await startTlsProxy()
+  site.passTo({ url: webClient.url.replace(/\/$/, '') })
+  const application = createServer((_, response) => {
+    response.writeHead(302, { Location: `${site.url}/welcome` }).end()
+  })
+  await once(application.listen(0, '127.0.0.1'), 'listening')
+  const redirectUri = `http://127.0.0.1:${(application.address() as AddressInfo).port}/`
+  const { context, page, faults, reach } = await newBrowser()
+  for (const url of [redirectUri, site.url]) await reach(url)
+  await page.goto(client.request('SENTON', { redirect_uri: redirectUri }).path)
+  await page.getByLabel('User name').fill('alice')
+  await page.getByLabel('Password').fill('password of alice')
+  await page.keyboard.press('Enter')
+  await page.getByRole('button', { name: 'Continue' }).click()
+  await page.getByRole('heading', { name: 'Welcome' }).waitFor({ timeout: 10_000 })
+  expect(page.url()).toContain(`${site.url}/welcome`)
+  expect(faults).toEqual([])
+  await context.close()
+  application.close()
+  site.stop()
 })

@@ -120,7 +120,7 @@ describe('answers to the client', () => {
     expect(answer.location).toMatch(expected)
     // What the policy of the page lets its form lead to.
     const policy = page.headers.get('Content-Security-Policy') ?? ''
-    const target = /form-action 'self' ([^;]*)/.exec(policy)?.[1] ?? ''
+    const target = /form-action 'self' ([^; ]*)/.exec(policy)?.[1] ?? ''
     expect(redirectUri.startsWith(target)).toBe(true)
     const { status } = await native.exchange(answerIn(answer).get('code') ?? '', request)
     expect(status).toBe(200)
