@@ -148,7 +148,9 @@ function readState(
   const senders = new Set<string>(timeline.events.map(({ event }) => event.sender))
   const { roomId } = identity(room)
   const matches = compileEventFilter(request.state)
-  // Members whom the timeline changes are known by the state alone where that goes up to its end.
+  // What changed since the client looked last is told of all members: it keeps the list of those it has asked for by that. Of a
+  // state that is told as a whole, members whom the timeline changes are known by it alone where it goes up to the end.
+  const whole = request.from === undefined || request.fullState
   const changed = new Set(
     request.stateSection === 'state'
       ? []
@@ -157,6 +159,7 @@ function readState(
   const wanted = ({ event }: StoredEvent) =>
     matches({ ...event, room_id: roomId }) &&
     (!request.lazyLoadMembers ||
+      !whole ||
       event.type !== 'm.room.member' ||
       senders.has(event.state_key ?? '') ||
       changed.has(event.state_key) ||
