@@ -18,6 +18,7 @@ import { keepFacts } from './room-facts.ts'
 import { forgetUnshared, keptMembers } from './remote-keys.ts'
 import type { EventNews, MembershipNews, RoomNews } from './room-news.ts'
 import { carryOver } from './room-upgrades.ts'
+import { countNoMore } from './taken-back.ts'
 import { unreadMayHaveChanged } from './unread-total.ts'
 import { markNews, wake } from './waiters.ts'
 
@@ -130,6 +131,7 @@ function applyEvent(
   const changes = news.memberships.filter((change) => change.prev !== change.next)
   const [first, ...more] = [...changes, ...othersToLog(before.size > 0, news)].map(loggedChange)
   const position = nextPosition(hub)
+  if (news.takenBack !== undefined) countNoMore(hub, rid, news.takenBack)
   const { outcome, pushes } = news.hidden ? nobodyNotified : notified(hub, roomId, before, news)
   insertLog(hub, position, rid, news, {
     change: first,

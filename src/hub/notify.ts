@@ -19,6 +19,8 @@ export interface NotifyOutcome {
   readonly i?: readonly number[]
   /** The root of the thread that the event is in; absent in the main timeline. */
   readonly t?: string
+  /** Whether the event was taken back since, and is not counted. */
+  readonly gone?: true
 }
 
 /** What comes of an event. */

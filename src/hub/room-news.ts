@@ -50,6 +50,8 @@ export interface EventNews {
   readonly senderMember?: SenderMember
   /** The root of the thread that the event is in, if it is in one. */
   readonly thread?: string
+  /** The event that a redaction took back. */
+  readonly takenBack?: EventId
   readonly memberships: readonly MembershipNews[]
   /** Users of other servers and other shards who joined or are no longer joined by this event. */
   readonly others?: readonly OtherMember[]

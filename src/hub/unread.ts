@@ -49,7 +49,7 @@ export function unreadCounts(hub: HubContext, uid: number, rid: number, upTo: nu
       spoken.add(row.readerThread)
       if (isNew) spokenSince.add(row.readerThread)
     }
-    if (row.outcome === null) continue
+    if (row.outcome === null || row.outcome.gone) continue
     const { x, h, t = mainTimeline } = row.outcome
     if (spoken.has(t) || (!isNew && !again.has(t))) continue
     const read = reads.of(t)

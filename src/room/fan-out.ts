@@ -11,7 +11,15 @@ import { notificationLevel, powerLevelsContent, userPowerLevel } from '../matrix
 import { delayIdOf, syncEvent, transactionOf } from './client-event.ts'
 import { identity, type RoomContext } from './context.ts'
 import { isHidden } from './dummy-event.ts'
-import { eventAt, eventByEid, eventsBetween, eventStatus, livePosition, type StoredEvent } from './events.ts'
+import {
+  eventAt,
+  eventByEid,
+  eventsBetween,
+  eventStatus,
+  findEvent,
+  livePosition,
+  type StoredEvent,
+} from './events.ts'
 import { hasOtherServers } from './joined-servers.ts'
 import { memberCounts, membershipChanges, type MembershipChange } from './member-counts.ts'
 import { membersBefore } from './members-before.ts'
@@ -153,6 +161,7 @@ function eventNews(room: RoomContext, stored: StoredEvent, shard: number): Event
     ...(isHidden(event) ? { hidden: true } : {}),
     ...(member ? { senderMember: member } : {}),
     ...threadNews(room, stored),
+    ...redactionNews(room, stored),
     memberships: changes
       .filter((change) => isOfShard(room, change.userId, shard))
       .map((change) => membershipNews(room, stored, change)),
@@ -167,6 +176,12 @@ function eventNews(room: RoomContext, stored: StoredEvent, shard: number): Event
 function threadNews(room: RoomContext, { event }: StoredEvent): Pick<EventNews, 'thread'> {
   const thread = threadOf(room, event)
   return thread === mainTimeline ? {} : { thread }
+}
+
+// Not every redaction takes effect, and not every one when it comes.
+function redactionNews(room: RoomContext, { event, eid }: StoredEvent): Pick<EventNews, 'takenBack'> {
+  const target = event.redacts === undefined ? undefined : findEvent(room, event.redacts)
+  return target?.redactedBy === eid ? { takenBack: target.event.event_id } : {}
 }
 
 function changesState(room: RoomContext, eid: number): boolean {

@@ -100,6 +100,18 @@ test('are right in rooms that nobody read for long, whatever is read of them the
   expect(await counts(roomId)).toEqual({ room: [6, 0], main: [1, 0], threads: { [root]: [5, 0] } })
 })
 
+test('do not have what was taken back', async () => {
+  const { roomId, say } = await setUp()
+  const root = await say('root')
+  const inThread = await say('for bob', { rel_type: 'm.thread', event_id: root })
+  const mention = await say('for bob')
+  expect(await counts(roomId)).toEqual({ room: [3, 2], main: [2, 1], threads: { [root]: [1, 1] } })
+  await alice.redact(roomId, mention)
+  expect(await counts(roomId)).toEqual({ room: [2, 1], main: [1, 0], threads: { [root]: [1, 1] } })
+  await alice.redact(roomId, inThread)
+  expect(await counts(roomId)).toEqual({ room: [1, 0], main: [1, 0], threads: {} })
+})
+
 test('a receipt for the whole room is shown where there is one for a thread as well', async () => {
   const { roomId, say, read } = await setUp()
   const root = await say('root')

@@ -6,8 +6,9 @@ import { describe, expect, it } from 'vitest'
 import type { HubContext } from '../../src/hub/context.ts'
 import { internRoom, internUser } from '../../src/hub/interned.ts'
 import { hubMigrations } from '../../src/hub/schema.ts'
+import { countNoMore } from '../../src/hub/taken-back.ts'
 import { unreadCounts, whatIsRead } from '../../src/hub/unread.ts'
-import type { RoomId, UserId } from '../../src/matrix/event.ts'
+import type { EventId, RoomId, UserId } from '../../src/matrix/event.ts'
 
 const alice = '@alice:test.local' as UserId
 const bob = '@bob:test.local' as UserId
@@ -18,6 +19,7 @@ type Step =
   | { readonly kind: 'said'; readonly thread: number; readonly highlight: boolean; readonly times: number }
   | { readonly kind: 'spoke'; readonly thread: number; readonly quietly: boolean }
   | { readonly kind: 'read'; readonly thread: number | undefined; readonly back: number }
+  | { readonly kind: 'takenBack'; readonly which: number }
   | { readonly kind: 'counted' }
 
 const thread = fc.nat({ max: roots.length - 1 })
@@ -35,6 +37,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     thread: fc.option(thread, { nil: undefined }),
     back: fc.nat({ max: 10 }),
   }),
+  fc.record({ kind: fc.constant('takenBack' as const), which: fc.nat() }),
   fc.constant({ kind: 'counted' as const }),
 )
 
@@ -66,11 +69,13 @@ function newRoom() {
   const log = (notify: object | null, reader: number | null, readerThread: string | null) => {
     hub.position += 1
     exec(
-      `INSERT INTO log (pos, rid, from_pos, to_pos, notify, reader, reader_thread) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO log (pos, rid, from_pos, to_pos, event_id, notify, reader, reader_thread)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
       hub.position,
       rid,
       hub.position - 1,
       hub.position,
+      `$${hub.position}`,
       notify === null ? null : JSON.stringify(notify),
       reader,
       readerThread,
@@ -119,6 +124,12 @@ function newRoom() {
       receipt('m.read', of === undefined ? '' : (rootOf(of) ?? 'main'), at)
       read(of, at)
     },
+    takenBack(which: number): void {
+      const [said] = all.splice(which, 1)
+      // What takes it back is an event too.
+      log(null, null, null)
+      if (said) countNoMore(hub, rid, `$${said.at}` as EventId)
+    },
     counted: () => unreadCounts(hub, uid, rid, hub.position),
     expected() {
       const pair = (list: readonly Said[]) => ({
@@ -145,6 +156,8 @@ describe('unread counts', () => {
             for (let times = 0; times < one.times; times += 1) room.said(one.thread, one.highlight)
           } else if (one.kind === 'spoke') room.spoke(one.thread, { ...one, old: n < oldUntil })
           else if (one.kind === 'read') room.receipt(one.thread, Math.max(0, room.hub.position - one.back))
+          else if (one.kind === 'takenBack')
+            room.takenBack(room.all.length === 0 ? 0 : one.which % room.all.length)
           else expect(room.counted()).toEqual(room.expected())
         }
         expect(room.counted()).toEqual(room.expected())
