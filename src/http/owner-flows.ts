@@ -5,7 +5,7 @@ import { config } from '../config.ts'
 import type { Env } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import { linkedProviders } from '../storage/sso-links.ts'
-import { findUser } from '../storage/users.ts'
+import { findUser, type User } from '../storage/users.ts'
 import type { Flows } from './interactive-auth-stages.ts'
 import type { Session } from './session.ts'
 
@@ -23,12 +23,8 @@ export function passwordFlows(env: Env): Flows {
 export async function ownerFlows(env: Env, { userId, appservice, oauthClient }: Session): Promise<Flows> {
   if (appservice) return []
   if (oauthClient !== undefined) throw onAccountPage()
-  const { sso, passwordLogin } = config(env)
   const user = await findUser(env, userId)
-  const linked = sso === undefined ? [] : await linkedProviders(env, userId)
-  const bySso = sso?.providers.some(({ id }) => linked.includes(id)) === true
-  // Where passwords are no login any more they still say who somebody is that has nothing else.
-  const byPassword = user?.passwordHash != null && (passwordLogin || !bySso)
+  const { byPassword, bySso } = await ownerMeans(env, { userId, passwordHash: user?.passwordHash ?? null })
   if (!byPassword && !bySso) {
     throw new MatrixError('M_FORBIDDEN', 403, 'This account has nothing to authenticate with')
   }
@@ -36,6 +32,18 @@ export async function ownerFlows(env: Env, { userId, appservice, oauthClient }: 
     ...(byPassword ? [['m.login.password'] as const] : []),
     ...(bySso ? [['m.login.sso'] as const] : []),
   ]
+}
+
+/** What an account has the means for, to show whose it is. */
+export async function ownerMeans(
+  env: Env,
+  { userId, passwordHash }: Pick<User, 'userId' | 'passwordHash'>,
+): Promise<{ readonly byPassword: boolean; readonly bySso: boolean }> {
+  const { sso, passwordLogin } = config(env)
+  const linked = sso === undefined ? [] : await linkedProviders(env, userId)
+  const bySso = sso?.providers.some(({ id }) => linked.includes(id)) === true
+  // Where passwords are no login any more they still say who somebody is that has nothing else.
+  return { byPassword: passwordHash !== null && (passwordLogin || !bySso), bySso }
 }
 
 /** The flows for new cross-signing keys, which clients of the OAuth 2.0 API may replace: their users agree on the account page. */

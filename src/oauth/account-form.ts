@@ -2,10 +2,12 @@
 
 import { html } from 'hono/html'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import type { Env } from '../env.ts'
 import { isMatrixError, MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { checkPassword } from '../http/check-password.ts'
 import { formFields } from '../http/form-body.ts'
+import { ownerMeans } from '../http/owner-flows.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
 import { redirectOnce } from '../sso/attempt.ts'
 import type { User } from '../storage/users.ts'
@@ -66,9 +68,10 @@ export function failureText(failure: Failure | undefined): Html | '' {
   return failure === undefined ? '' : html`<p role="alert">${failure.text}</p>`
 }
 
-/** The field for the password, where a user has one. */
-export function passwordField({ passwordHash }: User): Html | '' {
-  return passwordHash === null
+/** The field for the password, where a user has one to be asked for. */
+export async function passwordField(env: Env, user: User): Promise<Html | ''> {
+  const { byPassword } = await ownerMeans(env, user)
+  return !byPassword
     ? ''
     : html`<label>
         Password
@@ -76,10 +79,10 @@ export function passwordField({ passwordHash }: User): Html | '' {
       </label>`
 }
 
-/** Refuses who only found a browser that is signed in: 403 M_FORBIDDEN without the password, where the user has one. */
+/** Refuses who only found a browser that is signed in: 403 M_FORBIDDEN without the password, where `passwordField` asks for it. */
 export async function requirePassword(c: AppContext, user: User, sent: Sent): Promise<void> {
   await rateLimitByAddress(c, c.env.LOGIN_LIMIT)
-  if (user.passwordHash === null) return
+  if (!(await ownerMeans(c.env, user)).byPassword) return
   if (!(await checkPassword(c.env, user.userId, sent['password'] ?? ''))) {
     throw new MatrixError('M_FORBIDDEN', 403, 'Invalid password')
   }

@@ -17,9 +17,10 @@ export const removePurpose = (address: string) => `remove address ${address}`
 export async function addressList(env: Env, oauth: OauthSettings, browser: SignedIn): Promise<Html> {
   const { user } = browser
   const known = await threepidsOf(env, user.userId)
+  const password = await passwordField(env, user)
   return html`
     <h2>E-mail addresses</h2>
-    <p>You can sign in with them, and applications may set a new password by a mail to one.</p>
+    <p>You can sign in with them, and a new password can be had by a mail to one.</p>
     <ul>
       ${known
         .filter(({ medium }) => medium === 'email')
@@ -40,7 +41,7 @@ export async function addressList(env: Env, oauth: OauthSettings, browser: Signe
           New address
           <input type="email" name="email" autocomplete="email" required />
         </label>
-        ${passwordField(user)}
+        ${password}
         <button>Add</button>
       `,
     )}

@@ -6,7 +6,15 @@ import type { App, AppContext } from '../http/app-type.ts'
 import { log } from '../log.ts'
 import { allowCrossSigningReset } from '../storage/cross-signing-resets.ts'
 import { showPage } from '../web/page.ts'
-import { accountFooter, accountForm } from './account-form.ts'
+import {
+  accountFooter,
+  accountForm,
+  type Failure,
+  failureText,
+  passwordField,
+  requirePassword,
+  type Sent,
+} from './account-form.ts'
 import type { SignedIn } from './browser.ts'
 import type { OauthSettings } from './oauth-settings.ts'
 import { form } from './pages.ts'
@@ -29,11 +37,18 @@ export async function crossSigningResetPage(
   c: AppContext,
   oauth: OauthSettings,
   browser: SignedIn,
+  failure?: Failure,
 ): Promise<Response> {
   const target = { action: 'account/reset-cross-signing', purpose, fields: {} }
+  const fields = html`
+    ${await passwordField(c.env, browser.user)}
+    <button>Reset</button>
+  `
   return await showPage(c, {
     title: 'Reset your identity?',
+    status: failure?.status ?? 200,
     content: () => html`
+      ${failureText(failure)}
       <p>
         This lets an application set up new keys for verification. Those you have verified will see that your
         identity has changed, and have to verify you again. Do this only if you cannot verify your session
@@ -42,12 +57,19 @@ export async function crossSigningResetPage(
       <p>
         If it was not you who wanted that, close this page: somebody else may have access to your account.
       </p>
-      ${form(oauth, browser, target, html`<button>Reset</button>`)} ${accountFooter(oauth, browser)}
+      ${form(oauth, browser, target, fields)} ${accountFooter(oauth, browser)}
     `,
   })
 }
 
-async function allowReset(c: AppContext, _: OauthSettings, { user }: SignedIn): Promise<Response> {
+async function allowReset(
+  c: AppContext,
+  _: OauthSettings,
+  { user }: SignedIn,
+  sent: Sent,
+): Promise<Response> {
+  // Whoever has the keys is taken for the user by all who have verified them.
+  await requirePassword(c, user, sent)
   await allowCrossSigningReset(c.env, user.userId)
   log({ event: 'cross_signing_reset_allowed', user_id: user.userId })
   return await showPage(c, {

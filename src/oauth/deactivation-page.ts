@@ -44,7 +44,7 @@ export async function deactivationPage(
       Type ${user.userId} to confirm
       <input name="user" autocomplete="off" autocapitalize="none" spellcheck="false" required />
     </label>
-    ${passwordField(user)}
+    ${await passwordField(c.env, user)}
     <label class="choice">
       <input type="checkbox" name="erase" value="yes" />
       <span>Hide my messages from those who join rooms later</span>

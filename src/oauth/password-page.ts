@@ -44,7 +44,7 @@ export async function passwordPage(
 ): Promise<Response> {
   refuseWithoutPassword(c, browser)
   const fields = html`
-    ${passwordField(browser.user)} ${newPasswordFields}
+    ${await passwordField(c.env, browser.user)} ${newPasswordFields}
     <button>Change password</button>
   `
   return await showPage(c, {

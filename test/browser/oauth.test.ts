@@ -180,6 +180,7 @@ it('sessions are looked at, ended, and an identity reset', async () => {
   await page.getByRole('heading', { name: 'Your sessions' }).waitFor()
   await page.goto(`${oauthPath}/account?action=org.matrix.cross_signing_reset`)
   await picture(page, 'oauth-reset')
+  await page.getByLabel('Password').fill('a long password')
   await page.getByRole('button', { name: 'Reset' }).click()
   await page.getByRole('heading', { name: 'Done' }).waitFor()
 })

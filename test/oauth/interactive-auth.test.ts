@@ -42,7 +42,9 @@ const again = (session: string) => ({ auth: { session } })
 async function allowReset(url: string, localpart: string): Promise<void> {
   const visitor = newVisitor(server.url)
   const page = await passSignIn(visitor, await visitor.open(url), localpart)
-  const done = await submitTo(visitor, page, 'account/reset-cross-signing')
+  const done = await submitTo(visitor, page, 'account/reset-cross-signing', {
+    password: `password of ${localpart}`,
+  })
   expect([done.status, done.text.includes('Done')]).toEqual([200, true])
 }
 
