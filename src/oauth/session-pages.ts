@@ -51,7 +51,7 @@ export async function sessionsPage(
           (device) =>
             html`<li>
               <a href="${accountUrl(oauth, 'org.matrix.device_view', { device_id: device.device_id })}"
-                ><bdi>${device.display_name ?? device.device_id}</bdi></a
+                ><bdi>${shownName(device)}</bdi></a
               >
               ${lastSeen(device)}
             </li>`,
@@ -79,6 +79,12 @@ function furtherPages(c: AppContext, { user }: SignedIn): [AccountAction, string
   ]
 }
 
+/** What a session is called. Whoever got in does not stay because their session has a name that cannot be seen. */
+function shownName({ display_name: name, device_id: id }: Device): string {
+  const visible = [name, id].find((text) => text !== undefined && /[\p{L}\p{N}\p{P}\p{S}]/u.test(text))
+  return visible ?? 'Session without a name'
+}
+
 function lastSeen({ last_seen_ts: time }: Device): Html {
   if (time === undefined) return html``
   const text = new Date(time).toISOString()
@@ -95,10 +101,10 @@ export async function sessionPage(c: AppContext, oauth: OauthSettings, browser: 
     const failure = { text: 'You have no such session. It may have ended already.', status: 404 } as const
     return await sessionsPage(c, oauth, browser, failure)
   }
-  const { device_id: id, display_name: name, last_seen_ip: ip } = device
+  const { device_id: id, last_seen_ip: ip } = device
   const target = { action: 'account/end-session', purpose: endPurpose(id), fields: { device_id: id } }
   return await showPage(c, {
-    title: name ?? id,
+    title: shownName(device),
     content: () => html`
       <p>Session <b>${id}</b>${lastSeen(device)}${ip === undefined ? '' : html`<br />From ${ip}`}</p>
       <p>Who signs out loses encrypted messages that are kept nowhere else.</p>
