@@ -161,22 +161,23 @@ function membershipChange(
   since: number,
   upTo: number,
 ): RoomChange[] {
-  const first = hub.sql
-    .exec<{ prev: string | null; from_pos: number }>(
-      'SELECT prev, from_pos FROM log WHERE rid = ? AND pos > ? AND pos <= ? AND uid = ? ORDER BY pos LIMIT 1',
+  const changes = hub.sql
+    .exec<{ prev: string | null; next: string | null }>(
+      'SELECT prev, next FROM log WHERE rid = ? AND pos > ? AND pos <= ? AND uid = ? ORDER BY pos',
       row.rid,
       since,
       upTo,
       uid,
     )
-    .toArray()[0]
+    .toArray()
   const window = roomWindow(hub, row.rid, since, upTo)
   if (row.membership === 'join') {
     // Newly joined, or left and joined again in the window: the client starts over with full state.
     return [change(hub, row, { to: window?.to ?? row.room_pos }, true)]
   }
-  const wasJoined = first?.prev === 'join'
-  const from = wasJoined && window ? { from: window.from } : {}
+  const knows = changes[0]?.prev === 'join'
+  const from = knows && window ? { from: window.from } : {}
+  const wasJoined = knows || changes.some(({ next }) => next === 'join')
   return [change(hub, row, { ...from, to: row.room_pos }, wasJoined)]
 }
 

@@ -42,6 +42,7 @@ async function say({ token }: Account, roomId: string, body: string): Promise<st
 interface SyncAnswer {
   readonly next_batch: string
   readonly rooms?: {
+    readonly leave?: Record<string, object>
     readonly join?: Record<
       string,
       {
@@ -90,6 +91,20 @@ describe('a sync that waits', () => {
       unsigned: { redacted_because: { event_id: textOf(redaction, 'event_id') } },
     })
     expect(JSON.stringify(body)).not.toContain('not for long')
+  })
+
+  it('shows what was said while the user was in a room only in passing', async () => {
+    const { alice, bob, roomId } = await people()
+    await post(bob, `/_matrix/client/v3/rooms/${roomId}/leave`)
+    const { body: first } = await sync(bob, '')
+    await post(bob, `/_matrix/client/v3/rooms/${roomId}/join`)
+    const said = await say(alice, roomId, 'hello')
+    await post(alice, `/_matrix/client/v3/rooms/${roomId}/kick`, { user_id: bob.userId })
+    const later = await say(alice, roomId, 'gone')
+    const { body } = await sync(bob, `timeout=0&since=${first.next_batch}`)
+    const left = JSON.stringify(body.rooms?.leave?.[roomId])
+    expect(left).toContain(said)
+    expect(left).not.toContain(later)
   })
 
   it('goes on from where it waited in vain: what others did meanwhile is not looked through again', async () => {

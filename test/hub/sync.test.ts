@@ -139,6 +139,13 @@ describe('the plan of a sync', () => {
     expect(await plan(alice, left.next)).toMatchObject({ idle: true })
   })
 
+  it('tells all of a room that the user came into and went out of meanwhile', async () => {
+    await tell(membership(1, bob, null, 'join'))
+    const { next } = await plan(alice)
+    await tell(membership(2, alice, null, 'join'), news(3, bob), membership(4, alice, 'join', 'leave'))
+    expect((await plan(alice, next)).leave).toEqual([{ roomId, to: 4, wasJoined: true }])
+  })
+
   it('offers an invite until it is answered', async () => {
     const { next } = await plan(alice)
     await tell(membership(1, alice, null, 'invite'))
