@@ -8,7 +8,7 @@ import type { InteractiveAuthSession } from '../../storage/interactive-auth-sess
 import { checkPassword } from '../check-password.ts'
 import { identifiedUser } from '../user-identifier.ts'
 import type { AuthStage, StageOutcome } from './auth-stage.ts'
-import { purposeOf } from './purpose.ts'
+import { purposeParagraph } from './purpose.ts'
 
 export const passwordStage: AuthStage = {
   perform,
@@ -16,11 +16,7 @@ export const passwordStage: AuthStage = {
     title: 'Confirm with your password',
     fields: ['user', 'password'],
     content: ({ session }) => html`
-      <p>
-        Your application asks to <b>${purposeOf(session)}</b>. If it was not you who wanted that, close this
-        page.
-      </p>
-      ${session.userId === null ? strangersRequest : ''}
+      ${purposeParagraph(session)} ${session.userId === null ? strangersRequest : ''}
       ${session.userId === null ? userField : html`<p>Account: <b>${session.userId}</b></p>`}
       <label>
         Password

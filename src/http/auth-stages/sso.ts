@@ -12,7 +12,7 @@ import { showPage } from '../../web/page.ts'
 import type { AppContext } from '../app-type.ts'
 import { rateLimitByAddress } from '../rate-limit.ts'
 import type { AuthStage } from './auth-stage.ts'
-import { purposeOf } from './purpose.ts'
+import { purposeParagraph } from './purpose.ts'
 
 export const ssoStage: AuthStage = {
   // What clients take for: not yet.
@@ -38,13 +38,7 @@ async function visit(c: AppContext, session: InteractiveAuthSession): Promise<Re
   const href = (provider: string) => `?session=${encodeURIComponent(session.id)}&provider=${provider}`
   return await showPage(c, {
     title: 'Confirm by signing in',
-    content: () => html`
-      <p>
-        Your application asks to <b>${purposeOf(session)}</b>. If it was not you who wanted that, close this
-        page.
-      </p>
-      ${providerLinks(providers, href)}
-    `,
+    content: () => html` ${purposeParagraph(session)} ${providerLinks(providers, href)} `,
   })
 }
 
