@@ -89,8 +89,7 @@ async function consentPage(
 
 // Browsers hold the whole way to it that a form leads, and applications on the web or on the device may send their users on to a site.
 function formTargets(redirect: URL): string[] {
-  // Content-Security-Policy knows no IPv6 addresses.
-  const target = redirect.hostname === '[::1]' ? redirect.protocol : cspSource(redirect)
+  const target = cspSource(redirect)
   return /^https?:$/.test(redirect.protocol) ? [target, 'https:'] : [target]
 }
 

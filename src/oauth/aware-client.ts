@@ -14,7 +14,7 @@ import { browserOf, checkForm } from './browser.ts'
 import { canRegister } from './can-register.ts'
 import { type OauthSettings, oauthUrl } from './oauth-settings.ts'
 import { currentPage, form, page } from './pages.ts'
-import { registrationUrl, signInPage } from './sign-in.ts'
+import { otherAccount, registrationUrl, signInPage } from './sign-in.ts'
 
 /** GET and POST of the page where users agree. */
 export function awareClientRoutes(app: App): void {
@@ -42,7 +42,8 @@ async function askPage(c: AppContext, oauth: OauthSettings): Promise<Response> {
   return await handOverPage(c, {
     userId,
     url,
-    form: form(oauth, browser, target, html`<button>Continue</button>`),
+    form: html`${form(oauth, browser, target, html`<button>Continue</button>`)}
+    ${otherAccount(oauth, browser, request)}`,
   })
 }
 

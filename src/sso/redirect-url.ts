@@ -48,12 +48,15 @@ function isKept(parameter: string): boolean {
 
 /** Who gets the token, as people are told. */
 export function clientName(url: URL): string {
-  return url.protocol === 'https:' || url.protocol === 'http:'
-    ? url.origin
-    : `${url.protocol}${url.host && `//${url.host}`}`
+  return isOfWeb(url) ? url.origin : `${url.protocol}${url.host && `//${url.host}`}`
 }
 
 /** The same for a Content-Security-Policy. */
 export function cspSource(url: URL): string {
-  return url.protocol === 'https:' || url.protocol === 'http:' ? url.origin : url.protocol
+  // It knows no IPv6 addresses.
+  return isOfWeb(url) && !url.hostname.startsWith('[') ? url.origin : url.protocol
+}
+
+function isOfWeb({ protocol }: URL): boolean {
+  return protocol === 'https:' || protocol === 'http:'
 }

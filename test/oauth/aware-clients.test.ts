@@ -61,6 +61,23 @@ describe('MSC3824: a client', () => {
     expect((await server.request('POST', `${api}/login`, { body })).status).toBe(403)
   })
 
+  it('gets one of another account where its user has two', async () => {
+    await server.register('second')
+    const visitor = await signedIn(server, 'second')
+    const page = await visitor.follow(await visitor.open(redirect()))
+    expect(page.text).toContain('@second:test.local')
+    const asked = await visitor.follow(await submitTo(visitor, page, 'sign-out'))
+    const other = await passSignIn(visitor, asked, 'alice')
+    const body = { type: 'm.login.token', token: loginTokenIn(await submitTo(visitor, other, 'login')) }
+    expect((await server.request('POST', `${api}/login`, { body })).body['user_id']).toBe('@alice:test.local')
+  })
+
+  it('at an IPv6 address is led to by browsers, which know none in a Content-Security-Policy', async () => {
+    const visitor = await signedIn(server, 'alice')
+    const page = await visitor.follow(await visitor.open(redirect({ redirectUrl: 'http://[::1]:4321/' })))
+    expect(page.headers.get('Content-Security-Policy')).toContain("form-action 'self' http:;")
+  })
+
   it('gets none without end', async () => {
     const limited = await startOauthServer({ RATE_LIMITS: 'on' })
     await limited.register('alice')
