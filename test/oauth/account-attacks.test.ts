@@ -29,7 +29,7 @@ const run = async (sql: string, ...values: unknown[]) => {
   return await db
     .prepare(sql)
     .bind(...values)
-    .run<Record<string, unknown>>()
+    .run()
 }
 const giveAddress = async (localpart: string, address: string) =>
   await run("INSERT INTO threepids VALUES ('email', ?, ?, 1, 1)", address, `@${localpart}:test.local`)
