@@ -6,6 +6,7 @@ import type { Pusher } from '../push/context.ts'
 import { announceToRoom } from './announce-keys.ts'
 import { bumpStampFrom } from './bump-stamp.ts'
 import { nextPosition, transact, type HubContext } from './context.ts'
+import { endTypingOfGone } from './end-typing.ts'
 import { findRoom, internRoom, internUser } from './interned.ts'
 import { joinedMembers, forgetMembers } from './members.ts'
 import { earlierMemberships } from './membership-history.ts'
@@ -77,6 +78,7 @@ function applyRoomNews(hub: HubContext, { roomId, events, members, facts }: Room
   })
   rememberApplied(hub, rid, Math.max(known, events.at(-1)?.to ?? 0))
   for (const news of fresh) shareKeys(hub, rid, news)
+  for (const news of fresh) endTypingOfGone(hub, rid, news)
   for (const uid of concerned) markNews(hub, uid)
   for (const uid of concerned) unreadMayHaveChanged(hub, uid, rid)
   pushBadges(hub, badges)

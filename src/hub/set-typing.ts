@@ -2,12 +2,10 @@
 
 import type { RoomId, UserId } from '../matrix/event.ts'
 import type { HubContext } from './context.ts'
-import { nextEphemeral } from './ephemeral.ts'
+import { typingChanged } from './end-typing.ts'
 import { internRoom, roomIdOf } from './interned.ts'
-import { joinedMembers } from './members.ts'
 import { tellTyping } from './other-servers.ts'
-import { typingState, type TypingRoom } from './typing.ts'
-import { wake } from './waiters.ts'
+import { typingState } from './typing.ts'
 
 const longestTimeout = 120_000
 
@@ -31,7 +29,7 @@ export function setTyping(hub: HubContext, request: TypingRequest): void {
     room.users.set(request.userId, hub.now() + timeout)
     setTimeout(() => expire(hub, rid, request.userId), timeout + 1)
   } else room.users.delete(request.userId)
-  if (was !== request.typing) changed(hub, rid, room)
+  if (was !== request.typing) typingChanged(hub, rid, room)
 }
 
 function expire(hub: HubContext, rid: number, userId: UserId): void {
@@ -39,11 +37,6 @@ function expire(hub: HubContext, rid: number, userId: UserId): void {
   const end = room?.users.get(userId)
   if (!room || end === undefined || end > hub.now()) return
   room.users.delete(userId)
-  changed(hub, rid, room)
+  typingChanged(hub, rid, room)
   tellTyping(hub, { userId, roomId: roomIdOf(hub, rid), typing: false })
-}
-
-function changed(hub: HubContext, rid: number, room: TypingRoom): void {
-  room.changed = nextEphemeral(hub)
-  for (const uid of joinedMembers(hub, rid).keys()) wake(hub, uid)
 }

@@ -221,4 +221,14 @@ describe('receipts and typing', () => {
     await hub.setTyping({ userId: bob, roomId, typing: false, timeout: 0 })
     expect((await plan(alice, typing.next)).join).toMatchObject([{ roomId, typing: [] }])
   })
+
+  it('has nobody typing who is no longer in the room', async () => {
+    await tell(membership(1, alice, null, 'join'), membership(2, bob, null, 'join'))
+    const { next } = await plan(alice)
+    await hub.setTyping({ userId: bob, roomId, typing: true, timeout: 30_000 })
+    const typing = await plan(alice, next)
+    expect(typing.join).toMatchObject([{ roomId, typing: [bob] }])
+    await tell(membership(3, bob, 'join', 'leave'))
+    expect((await plan(alice, typing.next)).join).toMatchObject([{ roomId, typing: [] }])
+  })
 })
