@@ -6,15 +6,13 @@ import { getCookie, setCookie } from 'hono/cookie'
 import { MatrixError } from '../errors.ts'
 import type { AppContext } from '../http/app-type.ts'
 import { log } from '../log.ts'
-import {
-  browserSessionLifetimeMs,
-  browserUser,
-  endBrowserSession,
-  insertBrowserSession,
-} from '../storage/browser-sessions.ts'
+import { browserUser, endBrowserSession, insertBrowserSession } from '../storage/browser-sessions.ts'
 import { newSecretToken, tokenHash } from '../storage/secret-token.ts'
 import type { User } from '../storage/users.ts'
 import { type OauthSettings, oauthPath } from './oauth-settings.ts'
+
+// Longer than anybody stays signed in: who waits for a mail goes on with the page they have, and mails may take hours.
+const cookieLifetimeS = 24 * 60 * 60
 
 export interface Browser {
   /** A secret between the browser and this server. */
@@ -90,7 +88,7 @@ function giveCookie(c: AppContext, oauth: OauthSettings): string {
     // Strict would keep it back when an application opens the page. With Lax no other site's form brings it along.
     sameSite: 'Lax',
     secure: isSecure(oauth),
-    maxAge: (2 * browserSessionLifetimeMs) / 1000,
+    maxAge: cookieLifetimeS,
   })
   return cookie
 }

@@ -8,8 +8,8 @@ import { browserSessions as table } from './schema/oauth.ts'
 import { users } from './schema/users.ts'
 import type { User } from './users.ts'
 
-/** How long somebody stays signed in, in milliseconds: about as long as it takes to let an application in. */
-export const browserSessionLifetimeMs = 15 * 60 * 1000
+// How long somebody stays signed in: about as long as it takes to let an application in.
+const browserSessionLifetimeMs = 15 * 60 * 1000
 
 /** Signs a user in with the browser that has a cookie, `instead` of the one it had before, and forgets those whose time is over. */
 export async function insertBrowserSession(

@@ -143,10 +143,10 @@ describe('by password', () => {
 })
 
 describe('the cookie', () => {
-  it('is kept from scripts and other sites, for the pages alone, and ends soon', async () => {
+  it('is kept from scripts and other sites, for the pages alone, as long as somebody may wait for a mail', async () => {
     const { headers } = await newVisitor(server.url).open(account)
     const [cookie = ''] = headers.getSetCookie()
-    for (const attribute of ['HttpOnly', 'SameSite=Lax', 'Max-Age=1800', `Path=${oauthPath}`]) {
+    for (const attribute of ['HttpOnly', 'SameSite=Lax', 'Max-Age=86400', `Path=${oauthPath}`]) {
       expect(cookie).toContain(attribute)
     }
   })
