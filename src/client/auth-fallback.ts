@@ -4,7 +4,7 @@
 import { html } from 'hono/html'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import * as v from 'valibot'
-import { isMatrixError, MatrixError } from '../errors.ts'
+import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { formFields } from '../http/form-body.ts'
 import { attemptStage, authStage, isStage, nextStages, type Stage } from '../http/interactive-auth-stages.ts'
@@ -18,6 +18,7 @@ import {
 } from '../storage/interactive-auth-sessions.ts'
 import { acceptedLanguages } from '../web/accepted-languages.ts'
 import { authDonePage } from '../web/auth-done-page.ts'
+import { type Failure, failureOf } from '../web/failure.ts'
 import { showPage } from '../web/page.ts'
 
 /** GET and POST /auth/{authType}/fallback/web. */
@@ -69,9 +70,7 @@ async function submitted(c: AppContext, stage: Stage, session: InteractiveAuthSe
     const role = outcome.errcode === 'M_UNAUTHORIZED' ? 'status' : 'alert'
     return await formPage(c, stage, attempt.session, { text: outcome.error, role, status: 401 })
   } catch (error) {
-    if (!isMatrixError(error)) throw error
-    const status = error.status as ContentfulStatusCode
-    return await formPage(c, stage, session, { text: error.message, role: 'alert', status })
+    return await formPage(c, stage, session, { ...failureOf(error), role: 'alert' })
   }
 }
 
@@ -89,10 +88,8 @@ async function authData(c: AppContext, stage: Stage, session: InteractiveAuthSes
 }
 
 /** What came of the last try. */
-interface Message {
-  readonly text: string
+interface Message extends Failure {
   readonly role: 'alert' | 'status'
-  readonly status: ContentfulStatusCode
 }
 
 async function formPage(

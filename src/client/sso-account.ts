@@ -2,7 +2,6 @@
 // Specification: client-server API, "Handling the callback from the Authentication server"; "Terms of service at registration".
 
 import { html } from 'hono/html'
-import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { config } from '../config.ts'
 import type { Env } from '../env.ts'
 import { isMatrixError, MatrixError } from '../errors.ts'
@@ -21,6 +20,7 @@ import { keepSsoIdentity, type SsoAttempt } from '../storage/sso-attempts.ts'
 import { linkedUser } from '../storage/sso-links.ts'
 import type { AcceptedPolicy } from '../storage/users.ts'
 import { acceptedLanguages } from '../web/accepted-languages.ts'
+import { type Failure, failureOf, failureText } from '../web/failure.ts'
 import { type Html, showPage } from '../web/page.ts'
 import { createAccount, freeUserId } from './create-account.ts'
 import { goOn } from './sso-confirm.ts'
@@ -49,10 +49,8 @@ async function submitted(c: AppContext): Promise<Response> {
     await keepSsoIdentity(c.env, attempt.id, { userId })
     return await goOn(c, sso, { ...attempt, userId }, 303)
   } catch (error) {
-    if (!isMatrixError(error)) throw error
     const typed = stringProperty(form, 'username')
-    const status = error.status as ContentfulStatusCode
-    return await accountPage(c, sso, attempt, { text: error.message, status, typed })
+    return await accountPage(c, sso, attempt, { ...failureOf(error), typed })
   }
 }
 
@@ -106,9 +104,7 @@ async function nameIfFree(env: Env, localpart: string): Promise<UserId | undefin
   }
 }
 
-interface Failure {
-  readonly text: string
-  readonly status: ContentfulStatusCode
+interface RefusedForm extends Failure {
   readonly typed: string | undefined
 }
 
@@ -116,7 +112,7 @@ async function accountPage(
   c: AppContext,
   sso: SsoSettings,
   attempt: SsoAttempt,
-  failure?: Failure,
+  failure?: RefusedForm,
 ): Promise<Response> {
   const { localpart, suggestion, displayName } = identityOf(attempt)
   const provider = providerOf(sso, attempt.provider)
@@ -135,7 +131,7 @@ async function accountPage(
         account on ${serverName} yet.
       </p>
       <form method="post" action="${sso.baseUrl}${ssoPath}/account">
-        ${failure === undefined ? '' : html`<p role="alert">${failure.text}</p>`}
+        ${failureText(failure)}
         <input type="hidden" name="attempt" value="${attempt.id}" />
         ${
           own === undefined

@@ -1,9 +1,8 @@
 // The forms of the account page: who may send them, and what becomes of a mistake in one.
 
 import { html } from 'hono/html'
-import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Env } from '../env.ts'
-import { isMatrixError, MatrixError } from '../errors.ts'
+import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { checkPassword } from '../http/check-password.ts'
 import { formFields } from '../http/form-body.ts'
@@ -11,6 +10,7 @@ import { ownerMeans } from '../http/owner-flows.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
 import { redirectOnce } from '../sso/attempt.ts'
 import type { User } from '../storage/users.ts'
+import { type Failure, failureOf } from '../web/failure.ts'
 import type { Html } from '../web/page.ts'
 import { type AccountAction, accountUrl } from './account-actions.ts'
 import { browserOf, checkForm, type SignedIn } from './browser.ts'
@@ -18,11 +18,6 @@ import type { OauthSettings } from './oauth-settings.ts'
 import { page } from './pages.ts'
 
 export type Sent = Readonly<Record<string, string>>
-
-export interface Failure {
-  readonly text: string
-  readonly status: ContentfulStatusCode
-}
 
 /** Shows somebody a page, with what was wrong in the form of it. */
 export type Show = (
@@ -55,17 +50,10 @@ export function accountForm(app: App, { name, purpose, action, show, run }: Acco
       try {
         return await run(c, oauth, { ...browser, user }, sent)
       } catch (error) {
-        if (!isMatrixError(error)) throw error
-        const failure = { text: error.message, status: error.status as ContentfulStatusCode }
-        return await show(c, oauth, { ...browser, user }, failure)
+        return await show(c, oauth, { ...browser, user }, failureOf(error))
       }
     },
   })
-}
-
-/** What was wrong, where something was. */
-export function failureText(failure: Failure | undefined): Html | '' {
-  return failure === undefined ? '' : html`<p role="alert">${failure.text}</p>`
 }
 
 /** The field for the password, where a user has one to be asked for. */

@@ -12,16 +12,10 @@ import { addThreepid, findValidation } from '../storage/threepid-validations.ts'
 import { removeThreepid } from '../storage/threepids.ts'
 import { acceptedEmail, inVain } from '../threepid/email-standing.ts'
 import { requestEmailToken } from '../threepid/validate-email.ts'
+import { type Failure, failureText } from '../web/failure.ts'
 import { showPage } from '../web/page.ts'
 import { accountUrl } from './account-actions.ts'
-import {
-  accountFooter,
-  accountForm,
-  type Failure,
-  failureText,
-  requirePassword,
-  type Sent,
-} from './account-form.ts'
+import { accountFooter, accountForm, requirePassword, type Sent } from './account-form.ts'
 import { confirmPurpose, removePurpose } from './address-list.ts'
 import type { SignedIn } from './browser.ts'
 import type { OauthSettings } from './oauth-settings.ts'

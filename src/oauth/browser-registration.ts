@@ -2,12 +2,11 @@
 // client-server API, "User registration" of the OAuth 2.0 API; Initiating User Registration via OpenID Connect 1.0.
 
 import { html } from 'hono/html'
-import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { createAccount, freeUserId } from '../client/create-account.ts'
 import { registrationFlows } from '../client/registration-flows.ts'
 import { config } from '../config.ts'
 import type { Env } from '../env.ts'
-import { isMatrixError, MatrixError } from '../errors.ts'
+import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { checkNewPassword } from '../http/check-password.ts'
 import { formFields } from '../http/form-body.ts'
@@ -30,6 +29,7 @@ import {
   openInteractiveAuth,
 } from '../storage/interactive-auth-sessions.ts'
 import { acceptedLanguages } from '../web/accepted-languages.ts'
+import { type Failure, failureOf } from '../web/failure.ts'
 import { showPage } from '../web/page.ts'
 import { wayBack } from './authorization-request.ts'
 import { type Browser, browserOf, checkForm, signIn } from './browser.ts'
@@ -68,10 +68,8 @@ interface Step {
   readonly session: InteractiveAuthSession
 }
 
-interface Message {
-  readonly text: string
+interface Message extends Failure {
   readonly role: 'alert' | 'status'
-  readonly status: ContentfulStatusCode
 }
 
 async function submitted(c: AppContext, oauth: OauthSettings): Promise<Response> {
@@ -89,9 +87,7 @@ async function submitted(c: AppContext, oauth: OauthSettings): Promise<Response>
     if (stage !== undefined) return await tryStage(c, oauth, step, stage, sent)
     return await create(c, oauth, step, sent)
   } catch (error) {
-    if (!isMatrixError(error)) throw error
-    const status = error.status as ContentfulStatusCode
-    return await nextStep(c, oauth, step, { text: error.message, role: 'alert', status }, sent['username'])
+    return await nextStep(c, oauth, step, { ...failureOf(error), role: 'alert' }, sent['username'])
   }
 }
 

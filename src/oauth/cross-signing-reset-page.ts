@@ -5,16 +5,9 @@ import { html } from 'hono/html'
 import type { App, AppContext } from '../http/app-type.ts'
 import { log } from '../log.ts'
 import { allowCrossSigningReset } from '../storage/cross-signing-resets.ts'
+import { type Failure, failureText } from '../web/failure.ts'
 import { showPage } from '../web/page.ts'
-import {
-  accountFooter,
-  accountForm,
-  type Failure,
-  failureText,
-  passwordField,
-  requirePassword,
-  type Sent,
-} from './account-form.ts'
+import { accountFooter, accountForm, passwordField, requirePassword, type Sent } from './account-form.ts'
 import type { SignedIn } from './browser.ts'
 import type { OauthSettings } from './oauth-settings.ts'
 import { form } from './pages.ts'

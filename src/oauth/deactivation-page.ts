@@ -4,16 +4,9 @@ import { html } from 'hono/html'
 import { deactivateAccount } from '../client/deactivate-account.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
+import { type Failure, failureText } from '../web/failure.ts'
 import { showPage } from '../web/page.ts'
-import {
-  accountFooter,
-  accountForm,
-  type Failure,
-  failureText,
-  passwordField,
-  requirePassword,
-  type Sent,
-} from './account-form.ts'
+import { accountFooter, accountForm, passwordField, requirePassword, type Sent } from './account-form.ts'
 import type { SignedIn } from './browser.ts'
 import type { OauthSettings } from './oauth-settings.ts'
 import { form } from './pages.ts'

@@ -7,16 +7,9 @@ import { config } from '../config.ts'
 import { passwordHasherStub } from '../env.ts'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
+import { type Failure, failureText } from '../web/failure.ts'
 import { showPage } from '../web/page.ts'
-import {
-  accountFooter,
-  accountForm,
-  type Failure,
-  failureText,
-  passwordField,
-  requirePassword,
-  type Sent,
-} from './account-form.ts'
+import { accountFooter, accountForm, passwordField, requirePassword, type Sent } from './account-form.ts'
 import { signIn, type SignedIn } from './browser.ts'
 import { checkedNewPassword, newPasswordFields } from './new-password.ts'
 import type { OauthSettings } from './oauth-settings.ts'

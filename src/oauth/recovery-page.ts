@@ -2,11 +2,10 @@
 // management".
 
 import { html } from 'hono/html'
-import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { setPassword, useAddress } from '../client/set-password.ts'
 import { config } from '../config.ts'
 import { type Env, passwordHasherStub } from '../env.ts'
-import { isMatrixError, MatrixError } from '../errors.ts'
+import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { formFields } from '../http/form-body.ts'
 import { rateLimitByAddress } from '../http/rate-limit.ts'
@@ -17,8 +16,9 @@ import { threepidOwner } from '../storage/threepids.ts'
 import { findUser, type User } from '../storage/users.ts'
 import { acceptedEmail, inVain } from '../threepid/email-standing.ts'
 import { requestEmailToken } from '../threepid/validate-email.ts'
+import { type Failure, failureOf, failureText } from '../web/failure.ts'
 import { showPage } from '../web/page.ts'
-import { type Failure, failureText, type Sent } from './account-form.ts'
+import type { Sent } from './account-form.ts'
 import { type Browser, browserOf, checkForm, refuseUnfit, signIn } from './browser.ts'
 import { checkedNewPassword, newPasswordFields } from './new-password.ts'
 import { type OauthSettings, oauthUrl } from './oauth-settings.ts'
@@ -156,8 +156,7 @@ async function orAgain(
   try {
     return await run()
   } catch (error) {
-    if (!isMatrixError(error)) throw error
-    return await again({ text: error.message, status: error.status as ContentfulStatusCode })
+    return await again(failureOf(error))
   }
 }
 

@@ -2,10 +2,8 @@
 // Specification: client-server API, "Login flows" of the OAuth 2.0 API.
 
 import { html } from 'hono/html'
-import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { config } from '../config.ts'
 import type { Env } from '../env.ts'
-import { isMatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
 import { checkPassword } from '../http/check-password.ts'
 import { formFields } from '../http/form-body.ts'
@@ -15,6 +13,7 @@ import { redirectOnce } from '../sso/attempt.ts'
 import { SsoRefusal } from '../sso/refusal.ts'
 import { useLoginToken } from '../storage/login-tokens.ts'
 import { findUser, type User } from '../storage/users.ts'
+import { type Failure, failureOf, failureText } from '../web/failure.ts'
 import { type Html, showPage } from '../web/page.ts'
 import { wayBack } from './authorization-request.ts'
 import { type Browser, browserOf, checkForm, isOwnForm, refuseUnfit, signIn, signOut } from './browser.ts'
@@ -40,9 +39,7 @@ export interface SignIn {
   readonly registers?: boolean
 }
 
-interface Failure {
-  readonly text: string
-  readonly status: ContentfulStatusCode
+interface FailedSignIn extends Failure {
   readonly typed?: string
 }
 
@@ -54,7 +51,7 @@ export async function signInPage(
   oauth: OauthSettings,
   browser: Browser,
   { next, registers = false }: SignIn,
-  failure?: Failure,
+  failure?: FailedSignIn,
 ): Promise<Response> {
   const { sso, passwordLogin, serverName } = config(c.env)
   const open = registers ? registeringProviders(c.env) : []
@@ -66,8 +63,7 @@ export async function signInPage(
     status: failure?.status ?? 200,
     content: () => html`
       <p>Sign in to your account on <b>${serverName}</b>.</p>
-      ${failure === undefined ? '' : html`<p role="alert">${failure.text}</p>`}
-      ${ssoLinks(oauth, browser, providers, { next, registers })}
+      ${failureText(failure)} ${ssoLinks(oauth, browser, providers, { next, registers })}
       ${passwordLogin ? form(oauth, browser, target, fields(c, failure?.typed ?? '')) : ''}
       ${
         canRecover(c.env)
@@ -125,9 +121,7 @@ async function submitted(c: AppContext, oauth: OauthSettings): Promise<Response>
     await signIn(c, oauth, browser, user)
     return redirectOnce(c, oauthUrl(oauth, next), 303)
   } catch (error) {
-    if (!isMatrixError(error)) throw error
-    const status = error.status as ContentfulStatusCode
-    const failure = { text: error.message, status, typed: sent['user'] ?? '' }
+    const failure = { ...failureOf(error), typed: sent['user'] ?? '' }
     return await signInPage(c, oauth, browser, { next }, failure)
   }
 }
