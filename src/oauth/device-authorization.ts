@@ -149,9 +149,9 @@ async function decided(c: AppContext, oauth: OauthSettings): Promise<Response> {
   const allowed = sent['decision'] === 'allow'
   if (!allowed && sent['decision'] !== 'deny')
     throw new MatrixError('M_INVALID_PARAM', 400, 'Invalid field decision')
-  const answered = await answerUserCode(c.env, code, allowed ? { userId } : { denied: true })
-  if (!answered) return await codePage(c, oauth, 'The code has expired, or was answered before.')
-  if (allowed) log({ event: 'oauth_allowed', user_id: userId, client_id: 'by device code' })
+  const clientId = await answerUserCode(c.env, code, allowed ? { userId } : { denied: true })
+  if (clientId === undefined) return await codePage(c, oauth, 'The code has expired, or was answered before.')
+  if (allowed) log({ event: 'oauth_allowed', user_id: userId, client_id: clientId })
   return await showPage(c, {
     title: allowed ? 'Done' : 'Not let in',
     content: () => html`<p>You can close this page and go back to your application.</p>`,

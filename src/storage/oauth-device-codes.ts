@@ -49,18 +49,18 @@ export async function findUserCode(env: Env, userCode: string): Promise<DeviceCo
     .get()
 }
 
-/** Answers a request, once. False where that has been done. */
+/** Answers a request, once. The client that it is of; undefined where it was answered before, or has expired. */
 export async function answerUserCode(
   env: Env,
   userCode: string,
   answer: { readonly userId: UserId } | { readonly denied: true },
-): Promise<boolean> {
-  const result = await database(env)
+): Promise<string | undefined> {
+  const [answered] = await database(env)
     .update(table)
     .set(answer)
     .where(and(eq(table.userCode, userCode), unanswered()))
-    .run()
-  return result.meta.changes > 0
+    .returning({ clientId: table.clientId })
+  return answered?.clientId
 }
 
 const unanswered = () => and(isNull(table.userId), eq(table.denied, false), gt(table.expiresAt, Date.now()))

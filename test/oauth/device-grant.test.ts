@@ -78,6 +78,14 @@ it('MSC4341: somebody agrees with another browser, and the client gets in', asyn
   expect((await poll(begun)).body['error']).toBe('invalid_grant')
 })
 
+it('the log says which client was let in', async () => {
+  const begun = await begin('LOGGED')
+  const page = await alice.open(pathOf(begun))
+  expect((await submitTo(alice, page, 'link', { decision: 'allow' })).status).toBe(200)
+  const allowed = server.logs.filter((line) => line.includes('oauth_allowed')).at(-1)
+  expect(allowed).toContain(`"client_id":"${client.clientId}"`)
+})
+
 it('somebody types the code in, however', async () => {
   const begun = await begin('TYPED')
   const page = await alice.open(`${oauthPath}/link`)
