@@ -3,6 +3,7 @@
 import { html } from 'hono/html'
 import { MatrixError } from '../errors.ts'
 import type { App, AppContext } from '../http/app-type.ts'
+import { redirectOnce } from '../sso/attempt.ts'
 import { orRefusalPage } from '../sso/refusal.ts'
 import type { Html } from '../web/page.ts'
 import { type Browser, formToken } from './browser.ts'
@@ -19,15 +20,20 @@ export function isPagePath(path: string): boolean {
 
 type Handler = (c: AppContext, oauth: OauthSettings) => Promise<Response>
 
-/** Adds a page that is opened, and what takes its form. */
+/** Adds a page that is opened, and what takes its form. What takes forms alone leads to the account page where it is opened. */
 export function page(
   app: App,
   name: string,
   handlers: { readonly get?: Handler; readonly post?: Handler },
 ): void {
-  const { get, post } = handlers
-  if (get) app.get(`${oauthPath}/${name}`, (c) => shown(c, get))
+  const { get = anew, post } = handlers
+  app.get(`${oauthPath}/${name}`, (c) => shown(c, get))
   if (post) app.post(`${oauthPath}/${name}`, (c) => shown(c, post))
+}
+
+// The address of a failed attempt, opened once more.
+async function anew(c: AppContext, oauth: OauthSettings): Promise<Response> {
+  return redirectOnce(c, oauthUrl(oauth, 'account'), 302)
 }
 
 async function shown(c: AppContext, handler: Handler): Promise<Response> {

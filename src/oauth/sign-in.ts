@@ -25,9 +25,7 @@ import { ssoLinks, ssoPurpose } from './sso-links.ts'
 
 /** POST of the sign-in form, GET of what single sign-on comes back to, POST to sign out. */
 export function signInRoutes(app: App): void {
-  // The address of a failed attempt, opened anew.
-  const anew = async (c: AppContext, oauth: OauthSettings) => redirectOnce(c, oauthUrl(oauth, 'account'), 302)
-  page(app, 'sign-in', { get: anew, post: submitted })
+  page(app, 'sign-in', { post: submitted })
   page(app, 'signed-in', { get: signedIn })
   page(app, 'sign-out', { post: signedOut })
 }

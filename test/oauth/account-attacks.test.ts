@@ -9,7 +9,7 @@ import {
   startFakeProvider,
 } from '../support/fake-openid-provider.ts'
 import { type Mailbox, mailbox, mailVars } from '../support/mailbox.ts'
-import { oauthPath, signedIn, startOauthServer, submitTo } from '../support/oauth-client.ts'
+import { formOf, oauthPath, signedIn, startOauthServer, submitTo } from '../support/oauth-client.ts'
 import type { TestServer } from '../support/server.ts'
 import { newVisitor, type Shown, type Visitor } from '../support/sso-visitor.ts'
 
@@ -194,6 +194,75 @@ describe('a browser whose user', () => {
     expect((await run('SELECT * FROM users WHERE user_id = ?', userId)).results).toEqual(before.results)
     expect((await run('SELECT * FROM cross_signing_resets WHERE user_id = ?', userId)).results).toEqual([])
   })
+})
+
+it('a browser whose user gets another password elsewhere does nothing any more', async () => {
+  const { token } = await server.register('elsewhere')
+  const visitor = await signedIn(server, 'elsewhere')
+  const page = await visitor.open(at('org.matrix.profile'))
+  const auth = {
+    type: 'm.login.password',
+    identifier: { type: 'm.id.user', user: 'elsewhere' },
+    password: 'password of elsewhere',
+  }
+  const body = { new_password: 'another password', logout_devices: false, auth }
+  const changed = await server.request('POST', '/_matrix/client/v3/account/password', { token, body })
+  expect(changed.status).toBe(200)
+  const answer = await submitTo(visitor, page, 'account/profile', { displayname: 'of a thief' })
+  expect((await visitor.follow(answer)).text).toContain('Sign in')
+  const profile = await server.request('GET', '/_matrix/client/v3/profile/@elsewhere:test.local')
+  expect(profile.body['displayname']).toBeUndefined()
+})
+
+it.each(['GET', 'HEAD'])('nothing is done by %s', async (method) => {
+  const { userId, token } = await server.register(`looked-at-by-${method.toLowerCase()}`)
+  const visitor = await signedIn(server, `looked-at-by-${method.toLowerCase()}`)
+  const cookies = structuredClone(visitor.cookies)
+  const before = await run('SELECT * FROM users WHERE user_id = ?', userId)
+  for (const [action, form] of [
+    ['org.matrix.profile', 'account/profile'],
+    ['org.matrix.profile', 'account/confirm-address'],
+    ['org.matrix.account_deactivate', 'account/deactivate'],
+    ['org.matrix.cross_signing_reset', 'account/reset-cross-signing'],
+    ['hearth.password', 'account/password'],
+    ['org.matrix.devices_list', 'sign-out'],
+  ] as const) {
+    const { target, fields } = formOf(await visitor.open(at(action)), form)
+    const filledIn = {
+      ...fields,
+      ...chosen('another password'),
+      user: userId,
+      displayname: 'by a link',
+      password: `password of looked-at-by-${method.toLowerCase()}`,
+      email: 'looked@example.org',
+    }
+    const answer = await visitor.open(`${target}?${new URLSearchParams(filledIn).toString()}`, { method })
+    expect([form, answer.status]).toEqual([form, 302])
+  }
+  expect(visitor.cookies).toEqual(cookies)
+  expect((await run('SELECT * FROM users WHERE user_id = ?', userId)).results).toEqual(before.results)
+  expect((await run('SELECT * FROM cross_signing_resets WHERE user_id = ?', userId)).results).toEqual([])
+  expect((await server.request('GET', '/_matrix/client/v3/account/whoami', { token })).status).toBe(200)
+})
+
+it('neither passwords nor addresses, cookies or what a mail has in it are logged', async () => {
+  await server.register('quiet')
+  await giveAddress('quiet', 'quiet@example.org')
+  const quiet = newVisitor(server.url)
+  const page = await recover(quiet, 'quiet@example.org')
+  const token = new URL(await lastLink('quiet@example.org')).searchParams.get('token') ?? ''
+  await confirmMail('quiet@example.org')
+  await submitTo(quiet, page, 'recover/password', chosen('a secret password'))
+  const wrong = await submitTo(newVisitor(server.url), page, 'recover/password', chosen('a secret password'))
+  expect(wrong.status).toBe(403)
+  await signIn('quiet@example.org', 'a wrong secret')
+  await signIn('unknown@example.org', 'a wrong secret')
+  const logged = server.logs.join('\n')
+  expect(logged).toContain('browser_signed_in')
+  const cookies = [...quiet.cookies.values()].map(({ value }) => value)
+  for (const secret of ['secret', 'quiet@example.org', 'unknown@example.org', token, ...cookies]) {
+    expect(logged.includes(secret)).toBe(false)
+  }
 })
 
 describe('an address', () => {

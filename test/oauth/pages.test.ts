@@ -215,8 +215,16 @@ describe('accounts', () => {
 })
 
 describe('somebody who comes back to a page', () => {
-  it('that was an answer to a form finds one to go on from', async () => {
-    const answer = await newVisitor(server.url).open(`${oauthPath}/sign-in`)
+  it.each([
+    'sign-in',
+    'sign-out',
+    'consent',
+    'recover/password',
+    'account/password',
+    'account/deactivate',
+    'account/confirm-address',
+  ])('that was an answer to a form, /%s, finds one to go on from', async (page) => {
+    const answer = await newVisitor(server.url).open(`${oauthPath}/${page}`)
     expect([answer.status, answer.location]).toEqual([302, `${server.url}${account}`])
   })
 
