@@ -6,7 +6,7 @@ import { forgiveFailures } from '../http/check-password.ts'
 import type { DeviceSelection } from '../hub/devices.ts'
 import type { UserId } from '../matrix/event.ts'
 import { endBrowserSessionsOf } from '../storage/browser-sessions.ts'
-import { forgetPasswordValidations, usePasswordValidation } from '../storage/threepid-validations.ts'
+import { voidPasswordValidations, usePasswordValidation } from '../storage/threepid-validations.ts'
 import { setPasswordHash, type User } from '../storage/users.ts'
 import { endDevices } from './end-devices.ts'
 
@@ -25,7 +25,7 @@ export async function setPassword(
   }
   await endBrowserSessionsOf(env, user.userId)
   // Who had read a mail of the account beforehand does not replace it again.
-  await forgetPasswordValidations(env, user.userId)
+  await voidPasswordValidations(env, user.userId)
   if (ended !== undefined) await endDevices(env, user, ended)
 }
 

@@ -156,10 +156,13 @@ export async function usePasswordValidation(
   return result.meta.changes > 0
 }
 
-/** Forgets all sessions in which a user's password was to be reset, but for one that has been. */
-export async function forgetPasswordValidations(env: Env, userId: UserId): Promise<void> {
+/**
+ * Nothing comes any more of the sessions in which a user's password was to be reset. They stay, as if the address had no account:
+ * whoever began one learns nothing by it.
+ */
+export async function voidPasswordValidations(env: Env, userId: UserId): Promise<void> {
   await database(env).run(sql`
-    DELETE FROM threepid_validations WHERE purpose = 'password' AND used_by IS NULL
+    UPDATE threepid_validations SET token_hash = NULL, validated_at = NULL WHERE purpose = 'password' AND used_by IS NULL
     AND EXISTS (SELECT 1 FROM threepids t WHERE t.user_id = ${userId} AND t.medium = threepid_validations.medium
       AND t.address = threepid_validations.address)`)
 }

@@ -69,6 +69,24 @@ describe('a forgotten password', () => {
     expect(await signIn('alice', 'password by mail')).toBe(303)
   })
 
+  it('tells who waits for a mail of somebody else nothing, not even that it was replaced', async () => {
+    await server.register('agnes')
+    await giveAddress('agnes', 'agnes@example.org')
+    const curious = newVisitor(server.url)
+    const pages = [
+      await recover(curious, 'agnes@example.org'),
+      await recover(curious, 'nobody-at-all@example.org'),
+    ]
+    const agnes = newVisitor(server.url)
+    const own = await recover(agnes, 'agnes@example.org')
+    await confirmMail('agnes@example.org')
+    expect((await submitTo(agnes, own, 'recover/password', chosen('password by mail'))).status).toBe(303)
+    for (const page of pages) {
+      const { status, text } = await submitTo(curious, page, 'recover/password', chosen('some password'))
+      expect([status, text.includes('not been confirmed yet')]).toEqual([403, true])
+    }
+  })
+
   it('signs applications out where that is wanted', async () => {
     const { token } = await server.register('anna')
     await giveAddress('anna', 'anna@example.org')
