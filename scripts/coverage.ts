@@ -4,6 +4,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createApp } from '../src/app.ts'
+import { oauthEndpoints } from '../src/oauth/metadata.ts'
+import { oauthPath } from '../src/oauth/oauth-settings.ts'
 import { projectRoot } from './bundle.ts'
 
 export interface Endpoint {
@@ -11,7 +13,7 @@ export interface Endpoint {
   /** Heading of the specification. */
   readonly module: string
   readonly method: string
-  /** With parameters in braces. */
+  /** With parameters in braces; where the server chooses the path, the name under which it tells clients. */
   readonly path: string
   readonly deprecated: boolean
 }
@@ -62,9 +64,15 @@ export function extraRoutes(endpoints: readonly Endpoint[], routes: readonly Rou
   return routes.filter((route) => !known.has(routeKey(route)))
 }
 
+const chosenPaths = new Map(
+  Object.entries(oauthEndpoints).map(([name, page]) => [`{${name}}`, `${oauthPath}/${page}`]),
+)
+
 // Names of parameters do not matter. Hono writes `:name` or `:name{pattern}`, the list `{name}`.
 function routeKey({ method, path }: Route): string {
-  const segments = path.split('/').map((part) => (/^[:{]/.test(part) ? '{}' : part))
+  const segments = (chosenPaths.get(path) ?? path)
+    .split('/')
+    .map((part) => (/^[:{]/.test(part) ? '{}' : part))
   return `${method} ${segments.join('/')}`
 }
 

@@ -9,6 +9,16 @@ import { deviceCodeGrant } from './client-metadata.ts'
 import { requireOauth } from './oauth-error.ts'
 import { type OauthSettings, oauthUrl } from './oauth-settings.ts'
 
+/** The members of the metadata that are addresses, with the page of each below `oauthPath`. */
+export const oauthEndpoints = {
+  authorization_endpoint: 'authorize',
+  token_endpoint: 'token',
+  revocation_endpoint: 'revoke',
+  registration_endpoint: 'register-client',
+  device_authorization_endpoint: 'device-authorization',
+  account_management_uri: 'account',
+} as const
+
 /** GET /auth_metadata, and the well-known documents of the issuer. */
 export function metadataRoutes(app: App): void {
   // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1auth_metadata
@@ -31,13 +41,10 @@ function answer(c: AppContext): Response {
 
 // Only what works is named.
 function metadata(oauth: OauthSettings, registers: boolean): JsonObject {
+  const addresses = Object.entries(oauthEndpoints).map(([name, page]) => [name, oauthUrl(oauth, page)])
   return {
     issuer: oauth.issuer,
-    authorization_endpoint: oauthUrl(oauth, 'authorize'),
-    token_endpoint: oauthUrl(oauth, 'token'),
-    revocation_endpoint: oauthUrl(oauth, 'revoke'),
-    registration_endpoint: oauthUrl(oauth, 'register-client'),
-    device_authorization_endpoint: oauthUrl(oauth, 'device-authorization'),
+    ...Object.fromEntries(addresses),
     response_types_supported: ['code'],
     response_modes_supported: ['query', 'fragment'],
     grant_types_supported: ['authorization_code', 'refresh_token', deviceCodeGrant],
@@ -46,7 +53,6 @@ function metadata(oauth: OauthSettings, registers: boolean): JsonObject {
     revocation_endpoint_auth_methods_supported: ['none'],
     authorization_response_iss_parameter_supported: true,
     ...(registers ? { prompt_values_supported: ['create'] } : {}),
-    account_management_uri: oauthUrl(oauth, 'account'),
     account_management_actions_supported: [...accountActions],
   }
 }

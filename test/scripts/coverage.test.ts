@@ -24,6 +24,14 @@ test('a route serves an endpoint whatever its parameters are called', () => {
   expect(extraRoutes(endpoints, routes)).toEqual([routes[1]])
 })
 
+test('an endpoint whose path the server chooses is served where clients are told of it', () => {
+  const chosen = endpoint('POST', '{token_endpoint}')
+  const [module] = coverage([chosen], appRoutes())
+  expect(module?.served).toEqual([chosen])
+  const [without] = coverage([chosen], [{ method: 'POST', path: '/token' }])
+  expect(without?.missing).toEqual([chosen])
+})
+
 test('each endpoint is listed once', () => {
   const keys = readEndpoints().map(({ method, path }) => `${method} ${path}`)
   expect(new Set(keys).size).toBe(keys.length)
