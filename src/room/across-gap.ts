@@ -63,7 +63,9 @@ export function receiveAcrossGap(room: RoomContext, { pdu, keys, given, servers 
     const receipt = judgeOnState(room, event, prev, before)
     // Nothing was kept above the hole.
     if (receipt.outcome === 'unsigned') room.live.position = position
-    if (receipt.outcome === 'accepted') openGap(room, { pos: livePosition(room), prevs: gap, servers })
+    // Nothing is missing below an event that lacked its auth events alone.
+    if (receipt.outcome === 'accepted' && gap.length > 0)
+      openGap(room, { pos: livePosition(room), prevs: gap, servers })
     return receipt
   })
 }

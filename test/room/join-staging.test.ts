@@ -163,6 +163,19 @@ describe.each(['1', '6', '10', '11'] as const)('a room of version %s on another 
     expect((await bodies(here, page.end)).gap).toMatchObject({ servers: ['test.local'] })
   })
 
+  it('has no gap below an event whose parents are all here', async () => {
+    const there = await publicRoom(theirs, alice, version)
+    const here = await joinFromOurs(there)
+    const first = await pdu(there.room, await say(there, 'first'))
+    const second = await pdu(there.room, await say(there, 'second'))
+    expect(await here.room.receivePdus([first], keys)).toMatchObject([{ outcome: 'accepted' }])
+    const servers = ['test.local' as ServerName]
+    expect(await here.room.receiveAcrossGap({ pdu: second, keys, given: [], servers })).toMatchObject({
+      outcome: 'accepted',
+    })
+    expect((await bodies(here)).bodies).toEqual(['second', 'first'])
+  })
+
   it('is not joined on a state that does not hold together, and nothing is left of the attempt', async () => {
     const there = await publicRoom(theirs, alice, version)
     const here = await ours.room(there.roomId)
